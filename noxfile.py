@@ -1,0 +1,153 @@
+"""What there is to run: `nox --list` names it, `nox -s NAME -- ARGUMENTS` runs it. Needs only Python, pip and nox."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
+
+import nox
+
+PYTHONS = ("3.11", "3.12", "3.13")
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "venv"
+nox.options.download_python = "never"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests", "lint", "types", "architecture"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def candidates(version: str) -> Iterator[Path]:
+    """Where an interpreter of this version may be: the running one, those on PATH, those of pyenv (newest first)."""
+    yield Path(sys.executable)
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        if found := which(f"python{version}", path=folder):
+            yield Path(found)
+    versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    patches = [path.name.removeprefix(f"{version}.") for path in versions.glob(f"{version}.*")]
+    for patch in sorted(filter(str.isdecimal, patches), key=int, reverse=True):
+        yield versions / f"{version}.{patch}" / "bin" / f"python{version}"
+
+
+def works(python: Path, version: str) -> bool:
+    """True when it starts, is of this version and can make a virtual environment (a pyenv shim may do none of it)."""
+    program = "import sys, ensurepip, venv; print('%d.%d' % sys.version_info[:2])"
+    try:
+        done = subprocess.run([python, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and done.stdout.strip() == version
+
+
+def find(version: str) -> bool:
+    """True when there is such an interpreter; nox will find it, too, since its folder is on PATH afterwards."""
+    for python in candidates(version):
+        if works(python, version):
+            os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), str(python.parent)])
+            return True
+    return False
+
+
+FOUND = [version for version in PYTHONS if find(version)]
+MAIN = FOUND[0] if FOUND else PYTHONS[0]
+OTHERS = [version for version in PYTHONS if version != MAIN]
+nox.options.error_on_missing_interpreters = not FOUND
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """The project, editable, and what its dependency groups name."""
+    session.install("-e", ".", *nox.project.dependency_groups(PROJECT, *groups))
+
+
+def existing(*folders: str) -> list[str]:
+    """Those of the folders that are there."""
+    return [folder for folder in folders if Path(folder).is_dir()]
+
+
+@nox.session(python=MAIN)
+def tests(session: nox.Session) -> None:
+    """The full suite on the oldest supported Python, then tests/core on the others; arguments go to pytest."""
+    if not session.posargs:
+        for version in OTHERS:
+            session.notify(f"core-{version}")
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=OTHERS)
+def core(session: nox.Session) -> None:
+    """The tests of the pure core on another Python; arguments go to pytest."""
+    install(session, "test")
+    session.run("pytest", *(session.posargs or ["tests/core"]))
+
+
+@nox.session(python=MAIN)
+def lint(session: nox.Session) -> None:
+    """Style, format and import direction (`ruff check --fix .` and `ruff format .` mend most of it)."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-logo")
+
+
+@nox.session(python=MAIN)
+def types(session: nox.Session) -> None:
+    """Strict mypy on everything, pyright on the package, and the completeness of the public types."""
+    install(session, "types", "test")
+    session.install(f"nox{nox.needs_version}")
+    session.run("mypy", "trigger_engine", "noxfile.py", *existing("tests", "benchmarks"))
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "trigger_engine", "--ignoreexternal")
+
+
+@nox.session(python=MAIN)
+def architecture(session: nox.Session) -> None:
+    """Import direction, purity of the core, sizes; arguments go to pytest."""
+    install(session, "test")
+    session.run("pytest", "tests/architecture", *session.posargs)
+
+
+@nox.session(python=MAIN)
+def demo(session: nox.Session) -> None:
+    """The demo; arguments go to it."""
+    install(session, "demo")
+    session.run("python", "examples/trigger_demo/sample.py", *session.posargs)
+
+
+@nox.session(python=MAIN)
+def bench(session: nox.Session) -> None:
+    """The benchmarks; arguments go to them."""
+    session.install("-e", ".[uvloop]")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python=MAIN)
+def build(session: nox.Session) -> None:
+    """Builds wheel and sdist into dist/, and tries the wheel in an empty environment, away from the sources."""
+    session.install(*nox.project.dependency_groups(PROJECT, "build"))
+    version = PROJECT["project"]["version"]
+    wheel = Path("dist", f"trigger_engine-{version}-py3-none-any.whl").resolve()
+    session.run("python", "-m", "build", "--outdir", "dist", ".")
+    with tempfile.TemporaryDirectory() as folder, session.chdir(folder):
+        session.run("python", "-m", "venv", "empty")
+        programs = Path(folder, "empty", "Scripts" if os.name == "nt" else "bin")
+        python = str(programs / "python")
+        session.run(python, "-m", "pip", "install", "--quiet", str(wheel), external=True)
+        session.run(python, "-c", TRY_THE_WHEEL, version, external=True)
+        session.run(python, "-W", "error", "-m", "trigger_engine", "--help", external=True)
+        session.run(str(programs / "trigger-engine"), "--help", external=True)
+
+
+TRY_THE_WHEEL = """
+import sys
+from importlib.metadata import version
+from importlib.resources import files
+import trigger_engine
+assert files(trigger_engine).joinpath("py.typed").is_file(), "py.typed is missing"
+assert version("trigger-engine") == sys.argv[1], "the version differs"
+assert not {"pytest", "hypothesis"} & set(sys.modules), "the package imports test tools"
+"""
