@@ -1,0 +1,43 @@
+"""Entries to bytes and back: one version byte, then msgpack of the tagged array."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trigger_engine.entries.facts import AnyEntry
+from trigger_engine.errors import SerializationError
+
+VERSION = 1
+_PREFIX = bytes([VERSION])
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[AnyEntry] = msgspec.msgpack.Decoder(AnyEntry)
+
+
+def encode_entry(entry: AnyEntry) -> bytes:
+    """The bytes that logs store.
+
+    Raises SerializationError where the entry holds what cannot be encoded.
+    """
+    try:
+        return _PREFIX + _encoder.encode(entry)
+    except (TypeError, ValueError, OverflowError, RecursionError) as exc:
+        raise SerializationError(f"entry {entry.id} cannot be encoded: {exc}") from exc
+
+
+def decode_entry(data: bytes) -> AnyEntry:
+    """The entry of some stored bytes.
+
+    Raises SerializationError where they are damaged or of a newer version of this package.
+    """
+    if data[:1] != _PREFIX:
+        found = data[0] if data else "none"
+        raise SerializationError(
+            f"a log entry has encoding version {found}, this package reads {VERSION}: "
+            "upgrade trigger-engine, or restore the log from a backup if it is damaged"
+        )
+    try:
+        return _decoder.decode(memoryview(data)[1:])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise SerializationError(
+            f"a log entry cannot be read ({exc}): it was written by a newer trigger-engine (upgrade) or is damaged"
+        ) from exc
