@@ -1,0 +1,38 @@
+"""Making status entries: every field but the news itself comes from the registration and the state."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from trigger_engine.core.ids import status_entry_id
+from trigger_engine.core.lifecycle import InvocationState
+from trigger_engine.entries.facts import Cancelled, InvocationRegistered, StatusEntry, TriggerFired
+
+S = TypeVar("S", bound=StatusEntry)
+
+
+def status_entry(
+    kind: type[S],
+    registration: InvocationRegistered | TriggerFired,
+    state: InvocationState,
+    *,
+    now: float,
+    cause: str,
+    **news: Any,
+) -> S:
+    """An entry that moves an invocation by the claim in `state`; `news` are the fields that only this kind has."""
+    by_claim = kind is not Cancelled
+    claim_id = state.claim_id if by_claim else ""
+    return kind(
+        id=status_entry_id(str(kind.__struct_config__.tag), registration.invocation_id, claim_id),
+        time=now,
+        cause=cause,
+        depth=registration.depth,
+        invocation_id=registration.invocation_id,
+        task_id=registration.task_id,
+        arguments=registration.arguments,
+        attempt=state.attempt,
+        claim_id=claim_id,
+        runner_id=state.runner_id if by_claim else None,
+        **news,
+    )
