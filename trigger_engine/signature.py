@@ -1,0 +1,162 @@
+"""A task's signature: how calls are bound to it, and how its arguments and results are encoded."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Self
+
+import msgspec
+
+from trigger_engine.annotations import RETURN, ValueType, read_signature, value_types
+from trigger_engine.errors import DeclarationError, SerializationError
+from trigger_engine.suggestions import did_you_mean
+from trigger_engine.values import Codec
+
+_Kind = inspect._ParameterKind
+_REFUSED_KINDS = {
+    _Kind.POSITIONAL_ONLY: "is positional-only: remove the / after it, arguments are passed by name",
+    _Kind.VAR_POSITIONAL: "takes any number of positional arguments: declare one list parameter instead",
+    _Kind.VAR_KEYWORD: "takes any keyword arguments: declare each of them, or one dict parameter instead",
+}
+_STARS = {_Kind.VAR_POSITIONAL: "*", _Kind.VAR_KEYWORD: "**"}
+
+
+class TaskSignature:
+    """The parameters of a task and the types of their values.
+
+    Annotations are resolved when they are first needed, so that they may name what the module defines later.
+    A default that would not come back as it is (a sentinel object, say) is left to the function itself.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], parameters: Sequence[inspect.Parameter], *, task_id: str, codec: Codec
+    ) -> None:
+        self.task_id = task_id
+        self.names = tuple(p.name for p in parameters)
+        self.required = tuple(p.name for p in parameters if p.default is inspect.Parameter.empty)
+        self._function = function
+        self._codec = codec
+        self._known = frozenset(self.names)
+        self._positional = tuple(p.name for p in parameters if p.kind is _Kind.POSITIONAL_OR_KEYWORD)
+        self._written_defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+        self._unannotated = ValueType(Any, codec)
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], *, task_id: str, codec: Codec) -> Self:
+        """The signature of a task's function.
+
+        Raises DeclarationError for generators, and for parameters that cannot be passed by name.
+        """
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise DeclarationError(f"task {task_id}: is a generator: return a list, or emit an event for each item")
+        parameters = list(read_signature(function).parameters.values())
+        for parameter in parameters:
+            if parameter.kind in _REFUSED_KINDS:
+                name = f"{_STARS.get(parameter.kind, '')}{parameter.name}"
+                raise DeclarationError(f"task {task_id}: parameter {name} {_REFUSED_KINDS[parameter.kind]}")
+        return cls(function, parameters, task_id=task_id, codec=codec)
+
+    def bind(self, /, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Every argument by name, in the signature's order, defaults applied.
+
+        Raises TypeError as a call of the function would, with the task's id.
+        """
+        if len(args) > len(self._positional):
+            raise TypeError(self._too_many(len(args)))
+        given = dict(zip(self._positional, args, strict=False))
+        for name, value in kwargs.items():
+            if name in given:
+                raise TypeError(f"{self.task_id}() got multiple values for argument {name!r}")
+            if name not in self._known:
+                hint = did_you_mean(name, self.names)
+                raise TypeError(f"{self.task_id}() got an unexpected keyword argument {name!r}{hint}")
+            given[name] = value
+        missing = [name for name in self.required if name not in given]
+        if missing:
+            raise TypeError(self._missing(missing))
+        bound = {**self._defaults, **given}
+        return {name: bound[name] for name in self.names if name in bound}
+
+    def missing_and_unknown(self, names: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The required parameters that are not among these names, and the names that no parameter has."""
+        missing = tuple(name for name in self.required if name not in names)
+        return missing, tuple(name for name in names if name not in self._known)
+
+    def misfit(self, name: str, value: Any) -> str | None:
+        """Why a value is not of the type that a parameter's annotation names; None where it is or cannot be told.
+
+        May be asked while the function's module is still being imported.
+        """
+        types = value_types(self._function, self._codec)
+        return types[name].misfit(value, what=f"argument {name}")
+
+    def encode_arguments(self, arguments: Mapping[str, Any]) -> msgspec.Raw:
+        """The msgpack of a mapping of bound arguments.
+
+        Raises SerializationError naming task, argument and type for what could not be brought back.
+        """
+        parts = {
+            name: self._type(name).encode(value, what=f"task {self.task_id}, argument {name}")
+            for name, value in arguments.items()
+        }
+        return self._codec.encode(parts, what=f"task {self.task_id}, arguments")
+
+    def decode_arguments(self, raw: msgspec.Raw) -> dict[str, Any]:
+        """Arguments as the annotated types; names that the signature no longer has, in msgpack builtins.
+
+        Raises SerializationError for what was encoded for another signature and does not fit this one.
+        """
+        parts = self._codec.decode(raw, dict[str, msgspec.Raw], what=f"task {self.task_id}, arguments")
+        return {
+            name: self._type(name).decode(part, what=f"task {self.task_id}, argument {name}")
+            for name, part in parts.items()
+        }
+
+    def encode_result(self, value: Any) -> msgspec.Raw:
+        """The msgpack of what the function returned. Raises SerializationError naming task and type."""
+        what = f"task {self.task_id}, result"
+        try:
+            return self._types[RETURN].encode(value, what=what)
+        except SerializationError:
+            # The work is done: a result that its annotation does not describe is kept as far as it can be encoded.
+            return self._codec.encode(value, what=what)
+
+    def decode_result(self, raw: msgspec.Raw) -> Any:
+        """A result as the annotated type, or in msgpack builtins where it is not of that type."""
+        return self._types[RETURN].decode_anyhow(raw, what=f"task {self.task_id}, result")
+
+    @cached_property
+    def _types(self) -> dict[str, ValueType]:
+        return value_types(self._function, self._codec)
+
+    @cached_property
+    def _defaults(self) -> dict[str, Any]:
+        return {name: value for name, value in self._written_defaults.items() if self._types[name].brings_back(value)}
+
+    def _type(self, name: str) -> ValueType:
+        return self._types[name] if name in self._known else self._unannotated
+
+    def _too_many(self, count: int) -> str:
+        most = len(self._positional)
+        fewest = sum(name in self.required for name in self._positional)
+        takes = f"{most}" if fewest == most else f"from {fewest} to {most}"
+        plural = "" if most == 1 else "s"
+        were = "was" if count == 1 else "were"
+        return f"{self.task_id}() takes {takes} positional argument{plural} but {count} {were} given"
+
+    def _missing(self, names: Sequence[str]) -> str:
+        positional = [name for name in names if name in self._positional]
+        kind = "positional" if positional else "keyword-only"
+        told = positional or names
+        plural = "" if len(told) == 1 else "s"
+        return f"{self.task_id}() missing {len(told)} required {kind} argument{plural}: {_enumerated(told)}"
+
+
+def _enumerated(names: Iterable[str]) -> str:
+    *first, last = map(repr, names)
+    if not first:
+        return last
+    comma = "," if len(first) > 1 else ""
+    return f"{', '.join(first)}{comma} and {last}"
