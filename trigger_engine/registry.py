@@ -1,0 +1,100 @@
+"""What an app declares: its tasks, their triggers, and the functions that these call."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from trigger_engine.declaration import Declared
+from trigger_engine.entries.definitions import TriggerDefinition
+from trigger_engine.errors import DeclarationError, UnknownTask
+from trigger_engine.task import Task
+from trigger_engine.trigger_builder import TriggerBuilder
+from trigger_engine.values import Codec
+
+
+class Registry:
+    """The declared tasks of one app, by task id, and their triggers, by slot."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, Task[Any, Any]] = {}
+        self.triggers: dict[str, TriggerDefinition] = {}
+        self.callables: dict[str, Callable[..., Any]] = {}
+        self._references: dict[str, str] = {}
+
+    def add(self, task: Task[Any, Any], triggers: Sequence[TriggerBuilder], codec: Codec) -> None:
+        """Declares a task with its triggers, all or nothing. Raises DeclarationError."""
+        self._check_new(task)
+        declared = [
+            builder.declare(task, slot=f"{task.task_id}#{place}", codec=codec, app=task.app)
+            for place, builder in enumerate(triggers)
+        ]
+        _check_distinct(task, declared)
+        for slot in [slot for slot in self.triggers if slot.rpartition("#")[0] == task.task_id]:
+            del self.triggers[slot]
+        for one in declared:
+            self._check_callables(task, one)
+        self.tasks[task.task_id] = task
+        for one in declared:
+            self.triggers[one.definition.slot] = one.definition
+            self.callables.update(one.callables)
+            self._references.update(dict.fromkeys(one.referenced_tasks, task.task_id))
+
+    def task(self, task_id: str) -> Task[Any, Any]:
+        """The task with this id. Raises UnknownTask with the nearest known id."""
+        found = self.tasks.get(task_id)
+        if found is None:
+            raise UnknownTask(self._unknown(task_id))
+        return found
+
+    def unresolved(self) -> dict[str, str]:
+        """Task ids that triggers watch and nothing declares (yet), each with the task whose trigger names it."""
+        return {watched: by for watched, by in self._references.items() if watched not in self.tasks}
+
+    def check_references(self) -> None:
+        """Raises UnknownTask when a trigger watches a task that nothing declares."""
+        for watched, by in self.unresolved().items():
+            raise UnknownTask(f"the trigger on {by} watches a task that is not declared: {self._unknown(watched)}")
+
+    def _unknown(self, task_id: str) -> str:
+        from difflib import get_close_matches
+
+        near = get_close_matches(task_id, self.tasks, n=1)
+        hint = f", did you mean {near[0]!r}?" if near else ""
+        return f"no task {task_id!r}{hint} Add its module to trigger_task_modules if it is not imported by a runner"
+
+    def _check_callables(self, task: Task[Any, Any], declared: Declared) -> None:
+        """A name stands for one function: the log knows filters and providers by their names."""
+        for name, function in declared.callables.items():
+            known = self.callables.get(name, function)
+            if known is not function and not _is_redefinition(known, function):
+                raise DeclarationError(
+                    f"task {task.task_id}: another filter or provider is named {name} too: rename one of the functions"
+                )
+
+    def _check_new(self, task: Task[Any, Any]) -> None:
+        known = self.tasks.get(task.task_id)
+        if known is None or _is_redefinition(known.func, task.func):
+            return
+        raise DeclarationError(
+            f"task {task.task_id} is declared twice: rename one of the functions, or give it its own task_id"
+        )
+
+
+def _is_redefinition(old: Callable[..., Any], new: Callable[..., Any]) -> bool:
+    """True when the same source line ran again (a reload), or in an interactive session."""
+    old_code, new_code = old.__code__, new.__code__
+    same_place = (old_code.co_filename, old_code.co_firstlineno) == (new_code.co_filename, new_code.co_firstlineno)
+    return same_place or (new.__module__ == "__main__" and not hasattr(sys.modules["__main__"], "__file__"))
+
+
+def _check_distinct(task: Task[Any, Any], declared: Sequence[Declared]) -> None:
+    seen: dict[str, str] = {}
+    for one in declared:
+        if one.definition.id in seen:
+            raise DeclarationError(
+                f"task {task.task_id}: triggers {seen[one.definition.id]} and {one.definition.slot} are the same: "
+                "drop one of them"
+            )
+        seen[one.definition.id] = one.definition.slot

@@ -1,0 +1,163 @@
+"""The program that a child process runs: imports a task's module, calls the task, reports what came of it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from trigger_engine import errors
+from trigger_engine.current import CurrentInvocation, running
+from trigger_engine.entries.facts import ExceptionFacts
+from trigger_engine.errors import SerializationError, TriggerEngineError, UnknownTask
+from trigger_engine.event import Event
+from trigger_engine.invocation import Invocation
+from trigger_engine.log_format import configure_from_environment
+from trigger_engine.modules import import_module
+from trigger_engine.runner.attempt import encode_returned
+from trigger_engine.runner.child_messages import (
+    HEADER,
+    Answer,
+    CallTask,
+    EmitEvents,
+    FromChild,
+    FromParent,
+    RunTask,
+    TaskRaised,
+    TaskReturned,
+    frame,
+    parent_decoder,
+)
+from trigger_engine.runner.exceptions import exception_facts
+from trigger_engine.task import Task, TaskCall
+
+
+class Parent:
+    """The connection to the runner; usable from every thread of the child."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def send(self, message: FromChild) -> None:
+        self._connection.sendall(frame(message))
+
+    def receive(self) -> FromParent | None:
+        """The next order, None when the runner is gone."""
+        header = self._read(HEADER.size)
+        body = self._read(HEADER.unpack(header)[0]) if header else None
+        return parent_decoder.decode(body) if body is not None else None
+
+    def ask(self, request: EmitEvents | CallTask) -> tuple[str, ...]:
+        """The ids that the runner answers. Raises the error that it met."""
+        with self._lock:
+            self.send(request)
+            answer = self.receive()
+        if not isinstance(answer, Answer):
+            raise SystemExit(1)
+        if answer.error is not None:
+            raise _error(answer.error)
+        return answer.ids
+
+    def _read(self, size: int) -> bytes | None:
+        data = bytearray()
+        while len(data) < size:
+            piece = self._connection.recv(size - len(data))
+            if not piece:
+                return None
+            data += piece
+        return bytes(data)
+
+
+class ParentOutbox:
+    """Sends a task's emits and calls through the runner."""
+
+    def __init__(self, parent: Parent) -> None:
+        self._parent = parent
+
+    def emit(self, events: Sequence[Event]) -> list[str]:
+        """As `app.sync.emit_events`."""
+        try:
+            return list(self._parent.ask(EmitEvents(tuple((code, payload, key) for code, payload, key in events))))
+        except (TypeError, ValueError, OverflowError) as exc:
+            if isinstance(exc, TriggerEngineError):
+                raise
+            raise SerializationError(f"events {[event.event_code for event in events]}: {exc}") from exc
+
+    def enqueue(self, call: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Invocation[Any]:
+        """As `app.sync.enqueue`."""
+        call = call if isinstance(call, TaskCall) else call.options()
+        task, options = call.task, call.call_options
+        arguments = bytes(task.signature.encode_arguments(task.signature.bind(*args, **kwargs)))
+        request = CallTask(task.task_id, arguments, options.delay, options.idempotency_key, options.queue)
+        return Invocation(task.app, self._parent.ask(request)[0], task.task_id)
+
+
+def main(start: str) -> None:
+    """Serves one runner until it closes the connection. `start`: JSON with the socket's `fd` and the import `path`."""
+    # Ctrl-C reaches the whole terminal group; the runner decides when a task ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    configure_from_environment()
+    options = json.loads(start)
+    sys.path[:] = options["path"]
+    parent = Parent(socket.socket(fileno=options["fd"]))
+    while isinstance(order := parent.receive(), RunTask):
+        parent.send(_run(order, parent))
+
+
+def _run(order: RunTask, parent: Parent) -> TaskReturned | TaskRaised:
+    task: Task[Any, Any] | None = None
+    try:
+        task = _find_task(order)
+        arguments = task.signature.decode_arguments(msgspec.Raw(order.arguments))
+        running.set(_context(order, arguments, parent))
+        returned = encode_returned(task, task.func(**arguments), order.max_bytes)
+        return TaskReturned(bytes(returned.result))
+    except BaseException as exc:
+        retryable = task is not None and isinstance(exc, task.settings.retries.retry_for)
+        return TaskRaised(exception_facts(exc), retryable and not isinstance(exc, SerializationError))
+    finally:
+        running.set(None)
+
+
+def _find_task(order: RunTask) -> Task[Any, Any]:
+    module = import_module(order.module)
+    for value in list(vars(module).values()):
+        if isinstance(value, Task) and value.task_id == order.task_id:
+            return value
+        app = value.app if isinstance(value, Task) else value
+        found = getattr(getattr(app, "registry", None), "tasks", {}).get(order.task_id)
+        if isinstance(found, Task):
+            return found
+    raise UnknownTask(
+        f"a child process imported {order.module} and found no task {order.task_id!r} in it: "
+        "declare tasks that run in processes at module level"
+    )
+
+
+def _context(order: RunTask, arguments: Mapping[str, Any], parent: Parent) -> CurrentInvocation:
+    return CurrentInvocation(
+        app_id=order.app_id,
+        invocation_id=order.invocation_id,
+        task_id=order.task_id,
+        attempt=order.attempt,
+        arguments=arguments,
+        trigger_run_id=order.trigger_run_id,
+        depth=order.depth,
+        outbox=ParentOutbox(parent),
+    )
+
+
+def _error(facts: ExceptionFacts) -> TriggerEngineError:
+    kind = getattr(errors, facts.type, TriggerEngineError)
+    return kind(facts.message) if kind is not errors.TaskFailed else TriggerEngineError(facts.message)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

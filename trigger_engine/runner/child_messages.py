@@ -1,0 +1,75 @@
+"""What a runner and its child processes say to each other: length-prefixed msgpack over a socket pair."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import msgspec
+
+from trigger_engine.entries.facts import ExceptionFacts
+
+HEADER = struct.Struct(">I")
+
+
+class RunTask(msgspec.Struct, tag="run", frozen=True):
+    """Parent: run this task once."""
+
+    module: str
+    task_id: str
+    app_id: str
+    invocation_id: str
+    attempt: int
+    depth: int
+    trigger_run_id: str | None
+    arguments: bytes
+    max_bytes: int
+
+
+class Answer(msgspec.Struct, tag="answer", frozen=True):
+    """Parent: the ids that a request got, or the error it met."""
+
+    ids: tuple[str, ...] = ()
+    error: ExceptionFacts | None = None
+
+
+class EmitEvents(msgspec.Struct, tag="emit", frozen=True):
+    """Child: append these events (code, payload, idempotency key)."""
+
+    events: tuple[tuple[str, Any, str | None], ...]
+
+
+class CallTask(msgspec.Struct, tag="call", frozen=True):
+    """Child: enqueue an invocation. `delay`: seconds."""
+
+    task_id: str
+    arguments: bytes
+    delay: float | None
+    idempotency_key: str | None
+    queue: str | None
+
+
+class TaskReturned(msgspec.Struct, tag="returned", frozen=True):
+    """Child: the task's encoded return value."""
+
+    result: bytes
+
+
+class TaskRaised(msgspec.Struct, tag="raised", frozen=True):
+    """Child: what the task raised, and whether its `retry_for` covers that."""
+
+    exception: ExceptionFacts
+    retryable: bool
+
+
+FromParent = RunTask | Answer
+FromChild = EmitEvents | CallTask | TaskReturned | TaskRaised
+_encoder = msgspec.msgpack.Encoder()
+parent_decoder: msgspec.msgpack.Decoder[FromParent] = msgspec.msgpack.Decoder(FromParent)
+child_decoder: msgspec.msgpack.Decoder[FromChild] = msgspec.msgpack.Decoder(FromChild)
+
+
+def frame(message: FromParent | FromChild) -> bytes:
+    """A message as it goes over the socket."""
+    body = _encoder.encode(message)
+    return HEADER.pack(len(body)) + body

@@ -1,0 +1,142 @@
+"""The leader's seat: take the lease when it is free, lead while it lasts, give it up to newer code."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from trigger_engine.app import TriggerEngine
+from trigger_engine.core.rollout import yields_to
+from trigger_engine.errors import BackendUnavailable
+from trigger_engine.log.contract import RunnerFacts
+from trigger_engine.runner.direct_starts import DirectStarts
+from trigger_engine.runner.heartbeat import runner_facts
+from trigger_engine.runner.judging import Judging
+from trigger_engine.runner.leadership import LEASE, Leadership, TermEnded, Tools
+from trigger_engine.runner.upkeep import Upkeep
+from trigger_engine.runner.worker import Worker
+from trigger_engine.session import Session
+
+logger = logging.getLogger(__name__)
+_IDLE_WAIT = 1.0
+
+
+class Leader:
+    """One runner's part in leading. `step` is the unit of work; `run` and `keep_lease` go on until cancelled."""
+
+    def __init__(self, app: TriggerEngine, session: Session, runner_id: str, started_at: float, worker: Worker) -> None:
+        self._app = app
+        self._session = session
+        self._runner_id = runner_id
+        self._started_at = started_at
+        self._tools = Tools(Judging(app), DirectStarts(worker))
+        self._leadership: Leadership | None = None
+        self._upkeep: Upkeep | None = None
+
+    @property
+    def leading(self) -> bool:
+        """True while this runner leads, as far as it knows."""
+        return self._leadership is not None
+
+    @property
+    def leadership(self) -> Leadership | None:
+        """The current term, if this runner leads."""
+        return self._leadership
+
+    async def run(self) -> None:
+        """Leads whenever it can, until cancelled."""
+        while True:
+            if not await self.step(wait=_IDLE_WAIT) and not self.leading:
+                await asyncio.sleep(self._app.settings.lease_ttl / 5)
+
+    async def keep_lease(self) -> None:
+        """Renews the lease until cancelled, apart from the judging, so that slow judging does not cost it."""
+        while True:
+            await asyncio.sleep(self._app.settings.lease_ttl / 3)
+            if self.leading:
+                try:
+                    await self._renew()
+                except BackendUnavailable as exc:
+                    logger.warning("runner:%s could not renew its lead: %s", self._runner_id, exc)
+
+    async def step(self, *, wait: float) -> bool:
+        """One cycle of leading (waiting up to `wait` seconds for entries), or one try to lead.
+
+        Returns whether anything was done. Raises BackendUnavailable; after it this runner does not lead.
+        """
+        try:
+            if self._leadership is None:
+                return await self._try()
+            return await self._lead(self._leadership, wait)
+        except TermEnded as exc:
+            logger.info("runner:%s leads no more: %s", self._runner_id, exc)
+            self._step_down()
+            return True
+        except Exception:
+            self._step_down()
+            raise
+
+    async def resign(self) -> None:
+        """Gives the lease back, after a last checkpoint."""
+        try:
+            if self._upkeep is not None:
+                await self._upkeep.checkpoint()
+            await self._session.log.release(LEASE, self._runner_id)
+        except (TermEnded, BackendUnavailable) as exc:
+            logger.debug("runner:%s resigned without a last checkpoint: %s", self._runner_id, exc)
+        finally:
+            self._step_down()
+            self._tools.judging.close()
+
+    def next_at(self) -> float | None:
+        """When a leader has something to do again if nothing is appended; None when it does not lead."""
+        if self._leadership is None or self._upkeep is None:
+            return None
+        due = self._leadership.timekeeper.next_due(self._leadership.matcher.cron_conditions())
+        return self._upkeep.next_at if due is None else min(due, self._upkeep.next_at)
+
+    async def _try(self) -> bool:
+        if await self._newer_code_is_live():
+            return False
+        if not await self._session.log.acquire(LEASE, self._runner_id, ttl=self._app.settings.lease_ttl):
+            return False
+        self._leadership = await Leadership.begin(self._app, self._session, self._runner_id, self._tools)
+        self._upkeep = Upkeep(self._app, self._session, self._runner_id, self._leadership)
+        return True
+
+    async def _lead(self, leadership: Leadership, wait: float) -> bool:
+        assert self._upkeep is not None
+        await leadership.tick()
+        await self._upkeep.step()
+        next_at = self.next_at()
+        if next_at is not None:
+            wait = max(0.0, min(wait, next_at - self._app._connections.clock()))
+        return await leadership.cycle(wait=wait)
+
+    async def _renew(self) -> None:
+        held = await self._session.log.acquire(LEASE, self._runner_id, ttl=self._app.settings.lease_ttl)
+        if not held:
+            logger.info("runner:%s lost the lead", self._runner_id)
+            self._step_down()
+        elif await self._newer_code_is_live():
+            logger.info("runner:%s yields to a runner with newer triggers", self._runner_id)
+            self._step_down()
+            await self._session.log.release(LEASE, self._runner_id)
+
+    async def _newer_code_is_live(self) -> bool:
+        own = runner_facts(self._app, self._runner_id, self._started_at)
+        rows = await self._session.log.runners()
+        return any(row.alive and _is_newer(own, row.facts) for row in rows)
+
+    def _step_down(self) -> None:
+        self._leadership = None
+        self._upkeep = None
+
+
+def _is_newer(own: RunnerFacts, other: RunnerFacts) -> bool:
+    return other.runner_id != own.runner_id and yields_to(
+        (own.code_time, own.started_at),
+        frozenset(own.triggers),
+        (other.code_time, other.started_at),
+        frozenset(other.triggers),
+    )

@@ -1,0 +1,177 @@
+"""Child processes for `def` tasks: spawned when needed, reused, killed on timeout or cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import sys
+from typing import Any
+
+import msgspec
+
+from trigger_engine.app import TriggerEngine
+from trigger_engine.current import CurrentInvocation, running
+from trigger_engine.errors import RunnerLost, TriggerEngineError
+from trigger_engine.log.contract import Invocation
+from trigger_engine.modules import module_name_of
+from trigger_engine.runner.attempt import Raised, Returned
+from trigger_engine.runner.child_messages import (
+    HEADER,
+    Answer,
+    CallTask,
+    EmitEvents,
+    FromChild,
+    RunTask,
+    TaskRaised,
+    TaskReturned,
+    child_decoder,
+    frame,
+)
+from trigger_engine.runner.exceptions import exception_facts, named_facts
+from trigger_engine.task import CallOptions, Task
+
+logger = logging.getLogger(__name__)
+_CLOSE_TIMEOUT = 2.0
+
+
+class Child:
+    """One child process and the connection to it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
+        self.process = process
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, message: RunTask | Answer) -> None:
+        self._writer.write(frame(message))
+        await self._writer.drain()
+
+    async def receive(self) -> FromChild:
+        """The child's next message. Raises EOFError or ConnectionError when it is gone."""
+        size = HEADER.unpack(await self._reader.readexactly(HEADER.size))[0]
+        return child_decoder.decode(await self._reader.readexactly(size))
+
+    async def kill(self) -> int:
+        """Ends the child at once and returns its exit code."""
+        if self.process.returncode is None:
+            self.process.kill()
+        return await self._reap()
+
+    async def close(self) -> None:
+        """Lets an idle child end; kills it when it does not."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await self._reap()
+        except TimeoutError:
+            await self.kill()
+
+    async def _reap(self) -> int:
+        code = await self.process.wait()
+        self._writer.close()
+        return code
+
+
+class ChildProcesses:
+    """Runs tasks in child processes, at most `limit` at a time."""
+
+    def __init__(self, app: TriggerEngine, limit: int) -> None:
+        self._app = app
+        self.limit = limit
+        self.busy = 0
+        self._idle: list[Child] = []
+
+    async def run(self, task: Task[Any, Any], invocation: Invocation, context: CurrentInvocation) -> Returned | Raised:
+        """What the task did in a child. A child that dies fails this invocation only; cancelling kills the child."""
+        self.busy += 1
+        token = running.set(context)
+        child: Child | None = None
+        try:
+            child = self._take() or await self._spawn()
+            await child.send(_order(task, context, invocation, self._app.settings.max_payload_bytes))
+            outcome = await self._serve(child)
+        except (EOFError, ConnectionError):
+            assert child is not None
+            code = await child.kill()
+            return Raised(
+                named_facts(RunnerLost, _death(code)), issubclass(RunnerLost, task.settings.retries.retry_for)
+            )
+        except BaseException:
+            if child is not None:
+                await asyncio.shield(child.kill())
+            raise
+        finally:
+            running.reset(token)
+            self.busy -= 1
+        self._idle.append(child)
+        return outcome
+
+    async def close(self) -> None:
+        """Ends the idle children; running ones end with their tasks."""
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(child.close() for child in idle))
+
+    def _take(self) -> Child | None:
+        while self._idle:
+            child = self._idle.pop()
+            if child.process.returncode is None:
+                return child
+        return None
+
+    async def _spawn(self) -> Child:
+        ours, theirs = socket.socketpair()
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        start = json.dumps({"fd": theirs.fileno(), "path": sys.path})
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "trigger_engine.runner.child", start),
+                pass_fds=(theirs.fileno(),),
+                env=environment,
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        reader, writer = await asyncio.open_connection(sock=ours)
+        return Child(process, reader, writer)
+
+    async def _serve(self, child: Child) -> Returned | Raised:
+        """Answers the child's requests until its task has ended."""
+        while True:
+            message = await child.receive()
+            if isinstance(message, TaskReturned):
+                return Returned(msgspec.Raw(message.result))
+            if isinstance(message, TaskRaised):
+                return Raised(message.exception, message.retryable)
+            await child.send(await self._answer(message))
+
+    async def _answer(self, request: EmitEvents | CallTask) -> Answer:
+        try:
+            if isinstance(request, EmitEvents):
+                return Answer(ids=tuple(await self._app.emit_events(request.events)))
+            task = self._app.registry.task(request.task_id)
+            options = CallOptions(delay=request.delay, idempotency_key=request.idempotency_key, queue=request.queue)
+            invocation = await self._app._enqueue_encoded(task, msgspec.Raw(request.arguments), options)
+            return Answer(ids=(invocation.invocation_id,))
+        except TriggerEngineError as exc:
+            return Answer(error=exception_facts(exc))
+
+
+def _order(task: Task[Any, Any], context: CurrentInvocation, invocation: Invocation, max_bytes: int) -> RunTask:
+    return RunTask(
+        module=module_name_of(task.func),
+        task_id=task.task_id,
+        app_id=context.app_id,
+        invocation_id=context.invocation_id,
+        attempt=context.attempt,
+        depth=context.depth,
+        trigger_run_id=context.trigger_run_id,
+        arguments=bytes(invocation.registration.arguments),
+        max_bytes=max_bytes,
+    )
+
+
+def _death(code: int) -> str:
+    how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+    return f"the child process that ran the task {how} before the task ended"

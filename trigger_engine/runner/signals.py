@@ -1,0 +1,58 @@
+"""Running until a signal says stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from trigger_engine.runner.runner import Runner
+
+logger = logging.getLogger(__name__)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+async def run_until_stopped(runner: Runner) -> None:
+    """Runs until cancelled, or SIGTERM or SIGINT arrives (a second one stops without waiting for tasks).
+
+    Handlers are installed in the main thread only, and the former ones are put back. Raises what made the runner fail.
+    """
+    stop = asyncio.Event()
+    with _stop_signals(stop, runner):
+        async with runner:
+            waiting = asyncio.ensure_future(stop.wait())
+            ended = asyncio.ensure_future(runner.wait_ended())
+            try:
+                await asyncio.wait([waiting, ended], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waiting.cancel()
+                ended.cancel()
+
+
+@contextmanager
+def _stop_signals(stop: asyncio.Event, runner: Runner) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def received(name: str) -> None:
+        if stop.is_set():
+            logger.warning("%s again: stopping without waiting for tasks", name)
+            runner.stop_now()
+        else:
+            logger.info("%s: stopping, no more work is claimed", name)
+            stop.set()
+
+    former = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, received, number.name)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)

@@ -1,0 +1,98 @@
+"""Open logs, one per process and event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+from trigger_engine.entries.facts import AnyEntry
+from trigger_engine.errors import BackendUnavailable
+from trigger_engine.log.contract import Backend, Clock, EventLog, Outcome, Part
+from trigger_engine.log.group_commit import GroupCommit
+from trigger_engine.result_follower import ResultFollower
+
+_RESEND_DELAYS = (0.05, 0.2, 0.5)
+
+
+class Session:
+    """One app's open log on one event loop, with its group commit and its result follower."""
+
+    def __init__(self, log: EventLog) -> None:
+        self.log = log
+        self.commits = GroupCommit(log)
+        self.results = ResultFollower(log)
+
+    async def append(self, part: Part) -> Outcome:
+        """Appends one part durably; resends after an ambiguous failure (entry ids make that safe).
+
+        Raises BackendUnavailable when the backend stays unreachable, SerializationError, PayloadTooLarge.
+        """
+        return (await self.append_all((part,)))[0]
+
+    async def append_all(self, parts: Sequence[Part]) -> list[Outcome]:
+        """Appends several parts in one atomic write; raises what `append` raises."""
+        for delay in _RESEND_DELAYS:
+            try:
+                return await self.commits.append_all(parts)
+            except BackendUnavailable:
+                await asyncio.sleep(delay)
+        return await self.commits.append_all(parts)
+
+    async def append_entry(self, entry: AnyEntry) -> Outcome:
+        """Appends one entry as a part of its own."""
+        return await self.append((entry,))
+
+    async def close(self) -> None:
+        """Flushes what is being appended and closes the log."""
+        await self.results.aclose()
+        await self.commits.aclose()
+        await self.log.close()
+
+
+class Connections:
+    """The sessions of one backend: a loop opens its own on first use, a dead loop's and a parent's are dropped."""
+
+    def __init__(self, backend: Backend, clock: Clock) -> None:
+        self.backend = backend
+        self.clock = clock
+        self._pid = os.getpid()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, Session] = WeakKeyDictionary()
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+        self._users: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
+
+    async def session(self) -> Session:
+        """The running loop's session, opened on first use. Raises BackendUnavailable, ConfigError."""
+        loop = asyncio.get_running_loop()
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._forget()
+        session = self._sessions.get(loop)
+        if session is not None:
+            return session
+        async with self._locks.setdefault(loop, asyncio.Lock()):
+            session = self._sessions.get(loop)
+            if session is None:
+                session = Session(await self.backend.open(clock=self.clock))
+                self._sessions[loop] = session
+        return session
+
+    def enter(self) -> None:
+        """Counts a user of the running loop's session."""
+        loop = asyncio.get_running_loop()
+        self._users[loop] = self._users.get(loop, 0) + 1
+
+    async def leave(self) -> None:
+        """Uncounts a user; the last one closes the session."""
+        loop = asyncio.get_running_loop()
+        self._users[loop] = self._users.get(loop, 1) - 1
+        if self._users[loop] > 0:
+            return
+        self._users.pop(loop, None)
+        session = self._sessions.pop(loop, None)
+        if session is not None:
+            await session.close()
