@@ -1,0 +1,178 @@
+"""Several real processes on one SQLite file: they race, die, and wake each other."""
+
+import asyncio
+import os
+import signal
+import statistics
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.conformance import sqlite_process
+from tests.log.sqlite_files import is_sound
+from trigger_engine.core.lifecycle import InvocationStatus
+from trigger_engine.log.contract import EventLog
+from trigger_engine.testing.conformance.claiming import claim
+from trigger_engine.testing.conformance.harness import PATIENCE, append, ids
+from trigger_engine.testing.conformance.sample_entries import event, recovered, registration
+
+Start = Callable[..., Awaitable[Process]]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "log.db"
+
+
+@pytest.fixture
+async def log(path: Path) -> AsyncIterator[EventLog]:
+    async with await sqlite_process.open_log(str(path)) as log:
+        yield log
+
+
+@pytest.fixture
+async def start(path: Path) -> AsyncIterator[Start]:
+    """Starts a process in a role; what still runs after the test is killed."""
+    async with AsyncExitStack() as stack:
+
+        async def start_process(*words: str) -> Process:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-W", "error", "-m", "tests.conformance.sqlite_process", str(path), *words),
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                stdout=PIPE,
+                stderr=PIPE,
+            )
+            stack.push_async_callback(kill, process)
+            return process
+
+        yield start_process
+
+
+async def kill(process: Process) -> list[str]:
+    """Kills it without warning; returns what it had still told."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGKILL)
+    told, _ = await process.communicate()
+    return told.decode().splitlines()
+
+
+async def line(process: Process) -> str:
+    """The next thing that it tells."""
+    assert process.stdout is not None
+    async with asyncio.timeout(3 * PATIENCE):
+        return (await process.stdout.readline()).decode().strip()
+
+
+async def ended(process: Process) -> list[str]:
+    """Everything that it tells until it ends, which must be well."""
+    async with asyncio.timeout(3 * PATIENCE):
+        told, errors = await process.communicate()
+    assert errors == b""
+    assert process.returncode == 0
+    return told.decode().splitlines()
+
+
+async def test_processes_that_race_lose_nothing_and_keep_their_own_order(log: EventLog, start: Start) -> None:
+    processes = [await start("append", name, "100") for name in "abcd"]
+    told = await asyncio.gather(*map(ended, processes))
+    found = await ids(log)
+    assert len(found) == len(set(found)) == 800
+    for name, lines in zip("abcd", told, strict=True):
+        assert [entry_id for entry_id in found if entry_id.startswith(name)] == [
+            f"{line}{half}" for line in lines for half in "ab"
+        ]
+
+
+async def test_a_killed_process_loses_nothing_that_it_was_promised(log: EventLog, path: Path, start: Start) -> None:
+    promised: set[str] = set()
+    survivor = await start("append", "survivor", "0")
+    for number in range(4):
+        victim = await start("append", f"victim{number}", "0")
+        promised.update([await line(victim) for _ in range(20)])
+        promised.update(await kill(victim))
+    async with asyncio.timeout(PATIENCE):
+        await append(log, event("parent"))
+    promised.update(await kill(survivor))
+    found = await ids(log)
+    assert {f"{each}{half}" for each in promised for half in "ab"} <= set(found)
+    pairs = [entry_id for entry_id in found if entry_id != "parent"]
+    assert all(one[:-1] == other[:-1] for one, other in zip(pairs[::2], pairs[1::2], strict=True))
+    assert is_sound(path)
+
+
+async def test_runners_of_several_processes_never_get_the_same(log: EventLog, start: Start) -> None:
+    names = [f"i{n:03}" for n in range(200)]
+    await log.append([(registration(name),) for name in names])
+    told = await asyncio.gather(*[ended(await start("work", f"runner-{n}")) for n in range(3)])
+    assert sorted(name for lines in told for words in lines for name in words.split()) == names
+
+
+async def test_what_a_killed_runner_held_is_recovered(log: EventLog, start: Start) -> None:
+    names = [f"i{n:03}" for n in range(300)]
+    await log.append([(registration(name),) for name in names])
+    victim = await start("work", "victim")
+    await line(victim)
+    await kill(victim)
+    for orphan in await log.orphans():
+        await append(log, recovered(orphan))
+    await ended(await start("work", "successor"))
+    for name in names:
+        found = await log.invocation(name)
+        assert found is not None
+        assert found.state.status == InvocationStatus.SUCCESS
+    assert (await claim(log)).started == []
+
+
+async def test_processes_wake_each_other_within_milliseconds(log: EventLog, start: Start) -> None:
+    partner = await start("echo")
+    assert await line(partner) == "ready"
+    bookmark = await log.tail()
+    seconds = []
+    for number in range(20):
+        begun = time.perf_counter()
+        await append(log, event(f"ping-{number}"))
+        answers: list[str] = []
+        async with asyncio.timeout(PATIENCE):
+            while f"pong-{number}" not in answers:
+                batch = await log.follow(bookmark, wait=PATIENCE)
+                bookmark = batch.bookmark
+                answers += [entry.id for _, entry in batch.entries]
+        seconds.append(time.perf_counter() - begun)
+    # There and back; by looking at the file every 250 ms it would take as long as that on average.
+    assert statistics.median(seconds) < 0.1
+
+
+async def test_the_lease_of_a_killed_process_is_free_at_once(log: EventLog, start: Start) -> None:
+    leader = await start("lead", "runner-1")
+    assert await line(leader) == "True"
+    assert not await log.acquire("match", "runner-2", ttl=60)
+    await kill(leader)
+    assert await log.acquire("match", "runner-2", ttl=60)
+    assert not await log.acquire("match", "runner-3", ttl=60)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
+async def test_the_lease_of_a_stopped_process_is_its_own_until_it_is_over(log: EventLog, start: Start) -> None:
+    leader = await start("lead", "runner-1")
+    assert await line(leader) == "True"
+    leader.send_signal(signal.SIGSTOP)
+    assert not await log.acquire("match", "runner-2", ttl=60)
+    leader.send_signal(signal.SIGCONT)
+
+
+async def test_a_light_writer_is_not_starved_by_busy_ones(log: EventLog, start: Start) -> None:
+    for name in "ab":
+        await line(await start("append", name, "0"))
+    seconds = []
+    for number in range(30):
+        begun = time.perf_counter()
+        await append(log, event(f"light-{number}"))
+        seconds.append(time.perf_counter() - begun)
+    assert statistics.median(seconds) < 0.1
+    assert max(seconds) < PATIENCE / 2

@@ -1,0 +1,83 @@
+"""The run queue of the memory log: which waiting invocation is next."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Collection, Iterator
+
+from trigger_engine.core.lifecycle import WAITING, InvocationState
+from trigger_engine.entries.facts import Position
+
+Place = tuple[str, str]
+"""Queue and task id."""
+
+
+class RunQueue:
+    """Waiting invocations by their registration's position; `state` tells how one stands now.
+
+    What was claimed or cancelled stays in the heaps until it comes up, and is dropped then.
+    """
+
+    def __init__(self, state: Callable[[Position], InvocationState | None]) -> None:
+        self._state = state
+        self._ready: dict[Place, list[Position]] = {}
+        self._delayed: list[tuple[float, Position, Place]] = []
+
+    def add(self, registered_at: Position, place: Place, not_before: float | None) -> None:
+        """Lets an invocation wait, until `not_before` at least."""
+        if not_before is None:
+            heapq.heappush(self._ready.setdefault(place, []), registered_at)
+        else:
+            heapq.heappush(self._delayed, (not_before, registered_at, place))
+
+    def next_due(self) -> float | None:
+        """The earliest `not_before` of what waits for its time."""
+        while self._delayed:
+            not_before, registered_at, _ = self._delayed[0]
+            if self._waits(registered_at, not_before):
+                return not_before
+            heapq.heappop(self._delayed)
+        return None
+
+    def unknown(self, now: float, tasks: Collection[str], queues: Collection[str]) -> frozenset[str]:
+        """Tasks outside `tasks` for which due work waits."""
+        self._promote(now)
+        places = [place for place in self._waiting_places() if not queues or place[0] in queues]
+        return frozenset(task for _, task in places if task not in tasks)
+
+    def take(self, now: float, tasks: Collection[str], queues: Collection[str], limit: int) -> list[Position]:
+        """Removes up to `limit` due invocations of these tasks, oldest first."""
+        self._promote(now)
+        places = [place for place in self._waiting_places() if (not queues or place[0] in queues) and place[1] in tasks]
+        heads = [(self._ready[place][0], place) for place in places]
+        heapq.heapify(heads)
+        taken: list[Position] = []
+        while heads and len(taken) < limit:
+            registered_at, place = heapq.heappop(heads)
+            taken.append(registered_at)
+            if self._prune(place, after=registered_at):
+                heapq.heappush(heads, (self._ready[place][0], place))
+        return taken
+
+    def _promote(self, now: float) -> None:
+        while (due := self.next_due()) is not None and due <= now:
+            _, registered_at, place = heapq.heappop(self._delayed)
+            heapq.heappush(self._ready.setdefault(place, []), registered_at)
+
+    def _waiting_places(self) -> Iterator[Place]:
+        return (place for place in list(self._ready) if self._prune(place))
+
+    def _prune(self, place: Place, after: Position = 0) -> bool:
+        """Drops what is taken or no longer waits from the head of a heap, and an empty heap."""
+        heap = self._ready[place]
+        while heap and (heap[0] <= after or not self._waits(heap[0])):
+            heapq.heappop(heap)
+        if not heap:
+            del self._ready[place]
+        return bool(heap)
+
+    def _waits(self, registered_at: Position, not_before: float | None = None) -> bool:
+        state = self._state(registered_at)
+        if state is None or state.status not in WAITING:
+            return False
+        return not_before is None or state.not_before == not_before

@@ -1,0 +1,1 @@
+"""The SQLite log: one file that the processes of one host share."""

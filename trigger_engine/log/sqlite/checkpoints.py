@@ -1,0 +1,53 @@
+"""Checkpoints: the newest and the one before it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from trigger_engine.errors import LogReplaced, LogTrimmed
+from trigger_engine.log.contract import Bookmark, Checkpoint
+from trigger_engine.log.sqlite.apps import check, load_app
+
+
+def save_checkpoint(connection: sqlite3.Connection, app_id: str, name: str, checkpoint: Checkpoint, path: str) -> bool:
+    """False when its term is over, or its place is not higher or not of this log."""
+    app = load_app(connection, app_id)
+    bookmark = checkpoint.bookmark
+    try:
+        check(connection, app, bookmark, path)
+    except (LogReplaced, LogTrimmed):
+        return False
+    current = connection.execute(
+        "SELECT 1 FROM terms WHERE app = ? AND position = ?", (app.number, checkpoint.term)
+    ).fetchone()
+    kept = [
+        position
+        for (position,) in connection.execute(
+            "SELECT position FROM checkpoints WHERE app = ? AND name = ? ORDER BY position DESC", (app.number, name)
+        )
+    ]
+    if current is None or (kept and bookmark.position <= kept[0]):
+        return False
+    connection.execute(
+        "INSERT INTO checkpoints (app, name, position, entry_id, term, data) VALUES (?, ?, ?, ?, ?, ?)",
+        (app.number, name, bookmark.position, bookmark.entry_id, checkpoint.term, checkpoint.data),
+    )
+    connection.execute(
+        "DELETE FROM checkpoints WHERE app = ? AND name = ? AND position < ?",
+        (app.number, name, kept[0] if kept else 0),
+    )
+    return True
+
+
+def load_checkpoint(connection: sqlite3.Connection, app_id: str, name: str) -> Checkpoint | None:
+    """The newest one."""
+    app = load_app(connection, app_id)
+    row = connection.execute(
+        "SELECT term, position, entry_id, data FROM checkpoints WHERE app = ? AND name = ? "
+        "ORDER BY position DESC LIMIT 1",
+        (app.number, name),
+    ).fetchone()
+    if row is None:
+        return None
+    term, position, entry_id, data = row
+    return Checkpoint(term, Bookmark(app.log_id, position, entry_id), data)

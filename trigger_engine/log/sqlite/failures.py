@@ -1,0 +1,68 @@
+"""SQLite's errors, said so that people know what to do."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from trigger_engine.errors import BackendUnavailable, ConfigError, TriggerEngineError
+
+_PRIMARY = 0xFF
+
+_OF_THE_FILE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+
+_UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY: "another program has kept {path} locked for longer than busy_timeout: "
+    "end its transaction (an sqlite3 shell, a backup), or set a longer busy_timeout",
+    sqlite3.SQLITE_LOCKED: "another connection of this program keeps {path} locked: try again",
+    sqlite3.SQLITE_READONLY: "{path} may not be written: give this user write access to the file and to its folder",
+    sqlite3.SQLITE_PERM: "{path} may not be accessed: give this user read and write access to the file and its folder",
+    sqlite3.SQLITE_FULL: "there is no space left for {path}, nothing was stored: free some space and try again",
+    sqlite3.SQLITE_CORRUPT: "{path} is damaged: stop every program that uses it, keep a copy, then restore a backup "
+    "or save what can be saved with: sqlite3 {path} .recover",
+    sqlite3.SQLITE_IOERR: "{path} cannot be read or written: check the disk and the system's log",
+}
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turns SQLite's errors into this package's, with the original as `__cause__`."""
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise
+    except sqlite3.DatabaseError as exc:
+        raise translate(exc, path) from exc
+
+
+def translate(exc: sqlite3.DatabaseError, path: str) -> TriggerEngineError:
+    """BackendUnavailable where trying again may help, ConfigError where `sqlite_db_path` cannot be used."""
+    code = _code(exc)
+    if code == sqlite3.SQLITE_NOTADB:
+        return ConfigError(f"{path} is not an SQLite database: name another file in sqlite_db_path, or move it away")
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return _cannot_open(exc, path)
+    told = _UNAVAILABLE.get(code, "{path} cannot be used now: try again")
+    return BackendUnavailable(f"{told.format(path=path)} (SQLite says: {exc})")
+
+
+def is_of_the_file(exc: sqlite3.DatabaseError) -> bool:
+    """True when the connection may have seen a broken file: only a new one sees that it was mended."""
+    return _code(exc) in _OF_THE_FILE
+
+
+def _code(exc: sqlite3.DatabaseError) -> int:
+    return (getattr(exc, "sqlite_errorcode", None) or 0) & _PRIMARY
+
+
+def _cannot_open(exc: sqlite3.DatabaseError, path: str) -> TriggerEngineError:
+    folder = os.path.dirname(path)
+    if os.path.isdir(path):
+        return ConfigError(f"{path} is a folder: name a file in sqlite_db_path")
+    if not os.path.isdir(folder):
+        return ConfigError(f"the folder {folder} does not exist: create it, or name another file in sqlite_db_path")
+    return BackendUnavailable(
+        f"{path} cannot be opened: give this user write access to the file and to its folder (SQLite says: {exc})"
+    )

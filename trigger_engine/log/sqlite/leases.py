@@ -1,0 +1,86 @@
+"""Named leases. Whoever holds one also holds a file lock where it can: that the process died is then seen at once.
+
+The lock may only shorten a lease: without it the lease lasts until its time is over.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from trigger_engine.core.ids import derive
+from trigger_engine.log.sqlite.apps import load_app
+from trigger_engine.log.sqlite.boot_clock import BootClock, Expiry
+from trigger_engine.log.sqlite.forks import Guarded
+from trigger_engine.log.sqlite.turnstile import FileLock, run_folder
+
+
+class LeaseLocks(Guarded):
+    """The lock files of the leases that one open log has asked for, by app, name and owner."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._folder = run_folder(path)
+        self._locks: dict[tuple[str, str, str], FileLock] = {}
+
+    def try_lock(self, app_id: str, name: str, owner: str) -> bool:
+        """True when this owner has the lock, from before or from now on."""
+        with self.gate:
+            if (app_id, name, owner) in self._locks:
+                return True
+            lock = FileLock(self._folder, f"lease-{derive(app_id, name)}.lock")
+            if not lock.try_lock():
+                lock.close()
+                return False
+            self._locks[app_id, name, owner] = lock
+            return True
+
+    def unlock(self, app_id: str, name: str, owner: str) -> None:
+        """Frees the lock if this owner has it."""
+        with self.gate:
+            lock = self._locks.pop((app_id, name, owner), None)
+        if lock is not None:
+            lock.close()
+
+    def close(self) -> None:
+        """Frees every lock."""
+        with self.gate:
+            self.drop_inherited()
+
+    def drop_inherited(self) -> None:
+        for lock in self._locks.values():
+            lock.close()
+        self._locks.clear()
+
+
+def acquire(
+    connection: sqlite3.Connection,
+    app_id: str,
+    name: str,
+    owner: str,
+    *,
+    expiry: Expiry,
+    clock: BootClock,
+    locks: LeaseLocks,
+) -> bool:
+    """Takes or keeps the lease until `expiry`; False while another owner has it."""
+    app = load_app(connection, app_id)
+    row = connection.execute(
+        "SELECT owner, locked, expires_at, ttl, boot_id FROM leases WHERE app = ? AND name = ?", (app.number, name)
+    ).fetchone()
+    if row is not None:
+        holder, locked, *times = row
+        lives = holder != owner and not clock.is_over(Expiry(*times))
+        if lives and not (locked and locks.try_lock(app_id, name, owner)):
+            locks.unlock(app_id, name, owner)
+            return False
+    connection.execute(
+        "REPLACE INTO leases (app, name, owner, locked, expires_at, ttl, boot_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (app.number, name, owner, locks.try_lock(app_id, name, owner), expiry.at, expiry.ttl, expiry.boot_id),
+    )
+    return True
+
+
+def release(connection: sqlite3.Connection, app_id: str, name: str, owner: str) -> None:
+    """Frees the lease if this owner has it."""
+    app = load_app(connection, app_id)
+    connection.execute("DELETE FROM leases WHERE app = ? AND name = ? AND owner = ?", (app.number, name, owner))

@@ -1,0 +1,252 @@
+"""Any sequence of calls has the same effects as on the memory log, which is taken to be right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from trigger_engine.core.ids import run_invocation_id
+from trigger_engine.entries.facts import AnyEntry, LeaderElected
+from trigger_engine.errors import LogReplaced
+from trigger_engine.log.contract import Accepted, Bookmark, Checkpoint, EventLog, Invocation, Part
+from trigger_engine.log.fresh import fresh_id
+from trigger_engine.log.memory import MemTrigger
+from trigger_engine.testing.conformance import sample_entries as make
+from trigger_engine.testing.conformance.harness import LogHarness, LogSuite, read_all
+
+TASKS = ("tasks.a", "tasks.b", "tasks.c")
+QUEUES = ("default", "slow")
+RUNNERS = ("runner-1", "runner-2")
+
+APPENDS = ("event", "register", "register", "elect", "judge", "fire", "settle", "settle", "settle", "cancel")
+OTHERS = ("claim", "claim", "claim", "look", "trim", "lease", "checkpoint", "pass_time", "clear")
+
+# The stores of one test are used by all its examples, under app ids of their own; its class may be any backend's.
+_SUPPRESSED = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.differing_executors)
+
+Step = tuple[str, int, int, int]
+"""What to do, and three small numbers that choose among what there is."""
+
+_number = st.integers(0, 5)
+STEPS: st.SearchStrategy[list[Step]] = st.lists(
+    st.tuples(st.sampled_from(APPENDS + OTHERS), _number, _number, _number), min_size=15, max_size=40
+)
+
+
+@dataclass
+class Side:
+    """One of the two logs, and what was seen of it; what has the same index on both sides is the same."""
+
+    log: EventLog
+    terms: list[int] = field(default_factory=lambda: [0])
+    seen: list[Invocation] = field(default_factory=list)
+    places: list[Bookmark] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+
+    def names(self) -> dict[str, str]:
+        """Names for what each log invents itself: the ids of claims."""
+        claims = [each.state.claim_id for each in self.seen if each.state.claim_id]
+        return {claim_id: f"claim-{number}" for number, claim_id in enumerate(dict.fromkeys(claims))}
+
+
+class ComparisonSuite(LogSuite):
+    """The log under test beside the memory log."""
+
+    @settings(deadline=None, suppress_health_check=_SUPPRESSED)
+    @given(steps=STEPS)
+    async def test_any_sequence_of_calls_is_as_on_the_memory_log(self, harness: LogHarness, steps: list[Step]) -> None:
+        async with await harness.open(f"app-{fresh_id()}") as log:
+            if not log.refuses_void:
+                pytest.skip("this log stores void entries, so it differs from memory until it is folded")
+            async with await MemTrigger(app_id="oracle").open(clock=harness.clock) as oracle:
+                comparison = Comparison(harness, Side(log), Side(oracle))
+                for number, step in enumerate(steps):
+                    await comparison.take(step, last=number == len(steps) - 1)
+                await comparison.compare()
+
+
+class Comparison:
+    """Does every step on both sides, and compares what they say."""
+
+    def __init__(self, harness: LogHarness, subject: Side, oracle: Side) -> None:
+        self._harness = harness
+        self._sides = (subject, oracle)
+        self._number = 0
+        # Where time cannot be steered, nothing becomes due or expires within an example.
+        self._second = 1.0 if harness.steered else 10_000.0
+
+    async def take(self, step: Step, *, last: bool) -> None:
+        """One step; every other append is gathered with the next."""
+        what, a, b, c = step
+        self._number += 1
+        if what in APPENDS:
+            for side in self._sides:
+                side.parts += self._parts(side, what, a, b)
+            if not last and c % 2:
+                return
+        await self._flush()
+        match what:
+            case "claim":
+                await self._claim(a, b, c)
+            case "look":
+                await self._look(f"call-{a}" if b % 2 else run_invocation_id(f"fire-{a}"))
+            case "trim":
+                await self._trim(a, b)
+            case "lease":
+                await self._lease(a, b, c)
+            case "checkpoint":
+                await self._checkpoint(a, b)
+            case "clear" if a == 0:
+                for side in self._sides:
+                    await side.log.clear()
+            case "pass_time" if self._harness.steered:
+                await self._harness.pass_time(a)
+            case _:
+                pass
+
+    def _parts(self, side: Side, what: str, a: int, b: int) -> list[Part]:
+        name = f"{what}-{a}"
+        term = side.terms[-1 - b % min(2, len(side.terms))]
+        judged = make.judged(f"judge-{self._number}", term)
+        match what:
+            case "event":
+                return [(make.event(name, keyed=bool(a % 2)), make.event(f"event-{b}", keyed=bool(b % 2)))]
+            case "register":
+                not_before = self._harness.clock() + b * self._second if b > 2 else None
+                call = make.registration(
+                    f"call-{a}", task_id=TASKS[b % 3], queue=QUEUES[a % 2], not_before=not_before, keyed=a > 2
+                )
+                return [(call,)]
+            case "elect":
+                return [(make.elected(f"elect-{self._number}"),)]
+            case "judge":
+                return [(judged,)]
+            case "fire":
+                return [(make.fired(name, term, task_id=TASKS[a % 3]), judged)]
+            case _:
+                return self._status_parts(side, what, a, b)
+
+    def _status_parts(self, side: Side, what: str, a: int, b: int) -> list[Part]:
+        if not side.seen:
+            return []
+        invocation = side.seen[-1 - a % len(side.seen)]
+        settled: list[AnyEntry] = [
+            make.succeeded(invocation),
+            make.failed(invocation),
+            make.retried(invocation, self._harness.clock() + (a % 3) * self._second),
+            make.recovered(invocation),
+            make.handed_back(invocation),
+        ]
+        return [(make.cancelled(invocation) if what == "cancel" else settled[b % len(settled)],)]
+
+    async def _flush(self) -> None:
+        """Appends what was gathered; the terms of new leaders are noted."""
+        said = []
+        for side in self._sides:
+            outcomes = await side.log.append(side.parts)
+            said.append([type(outcome) for outcome in outcomes])
+            for part, outcome in zip(side.parts, outcomes, strict=True):
+                if isinstance(part[0], LeaderElected) and isinstance(outcome, Accepted):
+                    side.terms.append(outcome.position)
+            side.parts = []
+            side.places.append(await side.log.tail())
+        assert said[0] == said[1]
+
+    async def _claim(self, a: int, b: int, c: int) -> None:
+        runner_id = RUNNERS[a % 2]
+        said = []
+        for side in self._sides:
+            own = [each.state.claim_id for each in side.seen if each.state.runner_id == runner_id]
+            claims = await side.log.claim(
+                runner_id,
+                tasks=TASKS[: 2 + c % 2],
+                queues=QUEUES[: 1 + b % 2],
+                holding=own if c > 2 else own[:c],
+                limit=b,
+            )
+            side.seen += [*claims.started, *claims.stranded]
+            names = side.names()
+            said.append(
+                (
+                    [_plain(each, names) for each in claims.started],
+                    [_plain(each, names) for each in claims.stranded],
+                    {names[claim_id] for claim_id in claims.revoked},
+                    claims.unknown,
+                )
+            )
+        assert said[0] == said[1]
+
+    async def _look(self, invocation_id: str) -> None:
+        said = []
+        for side in self._sides:
+            found = await side.log.invocation(invocation_id)
+            said.append(None if found is None else _plain(found, side.names()))
+            side.seen += [] if found is None else [found]
+        assert said[0] == said[1]
+
+    async def _trim(self, a: int, b: int) -> None:
+        said = []
+        for side in self._sides:
+            place = side.places[-1 - a % len(side.places)]
+            try:
+                while await side.log.trim(place, keys_before=make.TIME - 1, limit=1 + b):
+                    pass
+                said.append("trimmed")
+            except LogReplaced:
+                said.append("replaced")
+        assert said[0] == said[1]
+
+    async def _lease(self, a: int, b: int, c: int) -> None:
+        if b > 3:
+            for side in self._sides:
+                await side.log.release("match", RUNNERS[a % 2])
+        else:
+            ttl = (c + 1) * self._second
+            said = [await side.log.acquire("match", RUNNERS[a % 2], ttl=ttl) for side in self._sides]
+            assert said[0] == said[1]
+
+    async def _checkpoint(self, a: int, b: int) -> None:
+        said = []
+        for side in self._sides:
+            place = side.places[-1 - a % len(side.places)]
+            saved = Checkpoint(side.terms[-1 - b % len(side.terms)], place, f"{self._number}".encode())
+            done = await side.log.save_checkpoint("match", saved)
+            loaded = await side.log.load_checkpoint("match")
+            said.append((done, None if loaded is None else loaded.data))
+        assert said[0] == said[1]
+
+    async def compare(self) -> None:
+        """Everything that both hold now."""
+        said = []
+        for side in self._sides:
+            names = side.names()
+            said.append(
+                (
+                    [_plain_entry(entry, names, side.terms) for _, entry in await read_all(side.log, limit=7)],
+                    [_plain(each, names) for each in await side.log.orphans()],
+                    [await side.log.invocation(f"call-{n}") is None for n in range(6)],
+                )
+            )
+        assert said[0] == said[1]
+
+
+def _plain(invocation: Invocation, names: dict[str, str]) -> tuple[str, object]:
+    """An invocation without positions, and with each side's own ids named alike."""
+    state = invocation.state
+    claim = names.get(state.claim_id, "")
+    return invocation.registration.id, msgspec.structs.replace(state, claim_id=claim, changed_at=0)
+
+
+def _plain_entry(entry: AnyEntry, names: dict[str, str], terms: list[int]) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(entry) | {"kind": type(entry).__name__, "time": 0.0}
+    if "term" in fields:
+        fields["term"] = terms.index(fields["term"])
+    for key, value in fields.items():
+        for claim_id, name in names.items() if isinstance(value, str) else ():
+            fields[key] = fields[key].replace(claim_id, name)
+    return fields
