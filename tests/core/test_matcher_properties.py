@@ -1,0 +1,185 @@
+"""The matcher against the oracle: any triggers, any log, any batches, checkpoints and changes of leader."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core.leading import Checkpoint, Leader, answer, recorded_ends, recorded_failures, recorded_runs
+from tests.core.oracle import Run, expected, valid_entries
+from tests.core.recorded_log import Log
+from tests.core.strategies import LIMITS, Script, apply, says, scripts
+from trigger_engine.core.checkpoint import Snapshot, decode_snapshot
+from trigger_engine.core.judgement import EndedChain, Firing
+from trigger_engine.core.matcher import Matcher
+
+
+def written(script: Script) -> Log:
+    """The log of a script, without what a leader would append."""
+    first, happenings = script
+    log = Log()
+    log.elect()
+    log.declare(*first, from_start=True)
+    for step in happenings:
+        apply(step, log)
+    return log
+
+
+def run_of(outcome: Firing | EndedChain) -> tuple[str, str, bool]:
+    if isinstance(outcome, EndedChain):
+        return outcome.trigger.id, outcome.entry_id, True
+    return outcome.trigger.id, outcome.run_id, False
+
+
+def short(run: Run) -> tuple[str, str, bool]:
+    return run.trigger_id, run.participants[-1][1] if run.ended else run.run_id, run.ended
+
+
+@settings(max_examples=150)
+@given(scripts(max_size=40), st.data())
+def test_any_split_into_batches_gives_the_runs_of_the_oracle(script: Script, data: st.DataObject) -> None:
+    log = written(script)
+    matcher = Matcher(LIMITS, track_keys=True)
+    found: list[tuple[str, str, bool]] = []
+    failures: set[tuple[str, str]] = set()
+    judge_after = data.draw(st.sets(st.sampled_from([position for position, _ in log.entries])))
+    restore_after = data.draw(st.sets(st.sampled_from([position for position, _ in log.entries])))
+    for position, entry in log.entries:
+        matcher.read(position, entry)
+        while matcher.unjudged and (position in judge_after or position == log.tail):
+            judgement = matcher.judge(answer(matcher.questions()))
+            found += [run_of(firing) for firing in judgement.firings] + [run_of(chain) for chain in judgement.ended]
+            failures |= {(failure.condition_id, failure.entry_id) for failure in judgement.failures}
+        if position in restore_after:
+            matcher = Matcher.restore(matcher.snapshot(), LIMITS, track_keys=True)
+    wanted = expected(log.entries, LIMITS, says, track_keys=True)
+    assert sorted(found) == sorted(map(short, wanted.runs))
+    assert failures == wanted.failures
+
+
+@settings(max_examples=60)
+@given(scripts(max_size=50))
+def test_a_log_that_refuses_void_entries_leads_to_the_same_runs(script: Script) -> None:
+    log = written(script)
+    matcher = Matcher(LIMITS, track_keys=False)
+    found: list[tuple[str, str, bool]] = []
+    for position, entry in valid_entries(log.entries, track_keys=True):
+        assert matcher.read(position, entry) is None
+    while matcher.unjudged:
+        judgement = matcher.judge(answer(matcher.questions()))
+        found += [run_of(firing) for firing in judgement.firings] + [run_of(chain) for chain in judgement.ended]
+    assert sorted(found) == sorted(map(short, expected(log.entries, LIMITS, says, track_keys=True).runs))
+
+
+@settings(max_examples=60)
+@given(scripts(max_size=30))
+def test_a_restored_matcher_is_the_one_that_never_stopped(script: Script) -> None:
+    log = written(script)
+    steady, restored = Matcher(LIMITS, track_keys=True), Matcher(LIMITS, track_keys=True)
+    for index, (position, entry) in enumerate(log.entries):
+        assert steady.read(position, entry) == restored.read(position, entry)
+        if index % 3 == 2:
+            verdicts = answer(steady.questions())
+            assert answer(restored.questions()) == verdicts
+            assert steady.judge(verdicts) == restored.judge(verdicts)
+        restored = Matcher.restore(restored.snapshot(), LIMITS, track_keys=True)
+        assert decode_snapshot(restored.snapshot()) == decode_snapshot(steady.snapshot())
+
+
+def check(log: Log) -> None:
+    wanted = expected(log.entries, LIMITS, says, track_keys=True)
+    assert sorted(recorded_runs(log), key=repr) == sorted((run for run in wanted.runs if not run.ended), key=repr)
+    assert recorded_ends(log) == sorted((run.trigger_id, run.participants[-1][1]) for run in wanted.runs if run.ended)
+    assert recorded_failures(log) == wanted.failures
+
+
+@settings(max_examples=150)
+@given(scripts(max_size=25), st.data())
+def test_leaders_who_come_and_go_record_the_runs_of_the_oracle_once(script: Script, data: st.DataObject) -> None:
+    first, happenings = script
+    log = Log()
+    for step in happenings[:2]:
+        apply(step, log)
+    leader = Leader(log, LIMITS, first)
+    checkpoint: Checkpoint | None = None
+    unsent = []
+    for step in happenings[2:]:
+        apply(step, log)
+        match data.draw(st.sampled_from(["wait", "cycle", "cycle", "checkpoint", "die", "die late", "zombie"])):
+            case "cycle":
+                leader.cycle()
+            case "checkpoint":
+                leader.cycle()
+                checkpoint = leader.checkpoint()
+            case "die":
+                leader = Leader(log, LIMITS, first, checkpoint, reads_first=data.draw(st.booleans()))
+            case "die late":
+                leader.cycle()
+                leader = Leader(log, LIMITS, first, checkpoint, reads_first=data.draw(st.booleans()))
+            case "zombie":
+                leader.read()
+                unsent, dead = leader.judge(), leader
+                leader = Leader(log, LIMITS, first, checkpoint, reads_first=data.draw(st.booleans()))
+                dead.append(unsent)
+    leader.finish()
+    check(log)
+
+
+@settings(max_examples=25)
+@given(scripts(max_size=12), st.booleans())
+def test_the_leader_may_change_at_every_position(script: Script, with_checkpoint: bool) -> None:
+    first, happenings = script
+    for change_at in range(len(happenings) + 1):
+        log = Log()
+        leader = Leader(log, LIMITS, first)
+        checkpoint = None
+        for index, step in enumerate(happenings):
+            apply(step, log)
+            if index % 2:
+                leader.cycle()
+                checkpoint = leader.checkpoint() if with_checkpoint and index < change_at else checkpoint
+            if index == change_at:
+                leader = Leader(log, LIMITS, first, checkpoint)
+        leader.finish()
+        check(log)
+
+
+def collected(matcher: Matcher) -> Snapshot:
+    """What a matcher has collected, without how far it has come."""
+    snapshot = decode_snapshot(matcher.snapshot())
+    assert not snapshot.queue
+    return Snapshot(
+        judged=0,
+        recorded=0,
+        read_upto=snapshot.read_upto,
+        newest_unqueued=0,
+        declared=snapshot.declared,
+        declared_first=None,
+        validity=snapshot.validity,
+        last_ticks=snapshot.last_ticks,
+        triggers=snapshot.triggers,
+        cron_since=snapshot.cron_since,
+        joins=snapshot.joins,
+        queue=[],
+        outputs=[],
+        entries=snapshot.entries,
+    )
+
+
+@settings(max_examples=80)
+@given(scripts(max_size=25), st.booleans())
+def test_a_replay_asks_nothing_and_ends_where_the_leader_is(script: Script, reads_first: bool) -> None:
+    first, happenings = script
+    log = Log()
+    leader = Leader(log, LIMITS, first)
+    for index, step in enumerate(happenings):
+        apply(step, log)
+        if index % 4 == 3:
+            leader.cycle()
+    leader.finish()
+    follower = Leader(log, LIMITS, first, reads_first=reads_first)
+    assert follower.matcher.questions() == []
+    assert follower.judge() == []
+    leader.read()
+    assert leader.judge() == []
+    assert collected(follower.matcher) == collected(leader.matcher)

@@ -1,0 +1,131 @@
+"""Which triggers are in force: the fold of declarations, suspensions, resumptions and retirements over the slots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from trigger_engine.entries.definitions import CronCondition, TriggerDefinition
+from trigger_engine.entries.facts import (
+    Position,
+    TriggerResumed,
+    TriggerRetired,
+    TriggersDeclared,
+    TriggerSuspended,
+)
+
+DeclarationEntry = TriggersDeclared | TriggerSuspended | TriggerResumed | TriggerRetired
+
+
+class TriggerInForce(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A slot's content. Times are seconds since 1970.
+
+    `declared_at`: where this trigger came into force (0: from the log's start), in any slot and without a gap since;
+    `since`: when. `suspended`: it judges nothing now.
+    """
+
+    trigger: TriggerDefinition
+    declared_at: Position
+    since: float
+    suspended: bool = False
+
+
+class CronInForce(NamedTuple):
+    """A schedule that some trigger waits for. Times are seconds since 1970.
+
+    `last_tick`: the scheduled time of its newest tick since it came into force, None before the first. `since`: when it
+    came into force, with any trigger and without a gap since.
+    """
+
+    condition: CronCondition
+    last_tick: float | None
+    since: float
+
+
+class Declarations:
+    """The slots and what is in force in each, in the order in which that was last declared.
+
+    `cron_since`: when each schedule in force came into force, by condition id; seconds since 1970.
+    """
+
+    def __init__(self, in_force: Iterable[TriggerInForce] = (), cron_since: Mapping[str, float] | None = None) -> None:
+        self.slots: dict[str, TriggerInForce] = {}
+        self.cron_since: dict[str, float] = dict(cron_since or {})
+        self._slots_of: dict[str, tuple[str, ...]] = {}
+        self._cron_slots: dict[str, dict[str, None]] = {}
+        for content in in_force:
+            self._put(content)
+
+    def copy(self) -> Declarations:
+        """An independent copy."""
+        return Declarations(self.slots.values(), self.cron_since)
+
+    def of(self, trigger_id: str) -> list[TriggerInForce]:
+        """A trigger in each slot that holds it, the one last declared last; empty when it is not in force."""
+        return [self.slots[slot] for slot in self._slots_of.get(trigger_id, ())]
+
+    def crons(self, last_ticks: Mapping[str, float]) -> Iterator[CronInForce]:
+        """Every schedule in force, once. `last_ticks`: by condition id, of any age."""
+        for condition_id, slots in self._cron_slots.items():
+            condition = _cron_conditions(self.slots[next(iter(slots))].trigger)[condition_id]
+            since, last = self.cron_since[condition_id], last_ticks.get(condition_id)
+            yield CronInForce(condition, last if last is not None and last > since else None, since)
+
+    def apply(self, position: Position, entry: DeclarationEntry) -> list[str]:
+        """Folds a valid entry; the ids of the triggers for which something may have changed.
+
+        `position`: where a declaration takes effect.
+        """
+        touched = self._declare(position, entry) if isinstance(entry, TriggersDeclared) else self._change(entry)
+        for condition_id in [cron for cron, slots in self._cron_slots.items() if not slots]:
+            del self._cron_slots[condition_id], self.cron_since[condition_id]
+        return touched
+
+    def _change(self, entry: TriggerSuspended | TriggerResumed | TriggerRetired) -> list[str]:
+        content = self.slots.get(entry.slot)
+        if content is None or content.trigger.id != entry.trigger_id:
+            return []
+        if isinstance(entry, TriggerRetired):
+            self._take(entry.slot)
+        else:
+            suspended = isinstance(entry, TriggerSuspended)
+            self.slots[entry.slot] = msgspec.structs.replace(content, suspended=suspended)
+        return [entry.trigger_id]
+
+    def _declare(self, position: Position, entry: TriggersDeclared) -> list[str]:
+        replaced: dict[str, TriggerInForce] = {}
+        touched: dict[str, None] = {}
+        for definition in entry.triggers:
+            before = self.slots.get(definition.slot)
+            if before is not None:
+                self._take(definition.slot)
+                replaced.setdefault(before.trigger.id, before)
+                touched[before.trigger.id] = None
+            held = self._slots_of.get(definition.id)
+            known = self.slots[held[0]] if held else replaced.get(definition.id)
+            declared_at, since = (known.declared_at, known.since) if known else (position, entry.time)
+            self._put(TriggerInForce(definition, declared_at, since))
+            touched[definition.id] = None
+        return list(touched)
+
+    def _put(self, content: TriggerInForce) -> None:
+        slot = content.trigger.slot
+        self.slots[slot] = content
+        self._slots_of[content.trigger.id] = (*self._slots_of.get(content.trigger.id, ()), slot)
+        for condition_id in _cron_conditions(content.trigger):
+            self._cron_slots.setdefault(condition_id, {})[slot] = None
+            self.cron_since.setdefault(condition_id, content.since)
+
+    def _take(self, slot: str) -> None:
+        definition = self.slots.pop(slot).trigger
+        others = tuple([one for one in self._slots_of.pop(definition.id) if one != slot])
+        if others:
+            self._slots_of[definition.id] = others
+        for condition_id in _cron_conditions(definition):
+            del self._cron_slots[condition_id][slot]
+
+
+def _cron_conditions(trigger: TriggerDefinition) -> dict[str, CronCondition]:
+    return {condition.id: condition for condition in trigger.conditions if type(condition) is CronCondition}

@@ -1,0 +1,165 @@
+"""Validity: which entries count. Every fold drops the void ones, and all folds agree, for the log alone decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from trigger_engine.core.lifecycle import MOVES, WAITING, InvocationState, InvocationStatus, move, statuses_reached
+from trigger_engine.entries.facts import (
+    AnyEntry,
+    BacklogExceeded,
+    Cancelled,
+    ChainEnded,
+    Claimed,
+    CronTicked,
+    EventEmitted,
+    Failed,
+    FilterFailed,
+    HandedBack,
+    InvocationRegistered,
+    Judged,
+    LeaderElected,
+    LeaderEntry,
+    Position,
+    Recovered,
+    RetentionApplied,
+    Retried,
+    Started,
+    StatusEntry,
+    Succeeded,
+    TriggerFired,
+    TriggerRejected,
+    TriggerResumed,
+    TriggerRetired,
+    TriggersDeclared,
+    TriggerSuspended,
+)
+
+REACHED: dict[tuple[InvocationStatus, type[StatusEntry]], tuple[str, ...]] = {
+    (before, kind): tuple(status.value for status in statuses_reached(before, after))
+    for (before, kind), after in MOVES.items()
+}
+"""The statuses, as plain strings, that an entry of some type stands for, by the status before it."""
+
+STATUS_TYPES: tuple[type[StatusEntry], ...] = (
+    Claimed, Started, Succeeded, Failed, Retried, Cancelled, Recovered, HandedBack,
+)  # fmt: skip
+"""Every entry type that moves an invocation."""
+
+
+_TERM_TYPES: tuple[type[LeaderEntry], ...] = (
+    TriggersDeclared, TriggerSuspended, TriggerResumed, TriggerRetired, TriggerRejected, Judged, FilterFailed,
+    ChainEnded, BacklogExceeded,
+)  # fmt: skip
+
+
+class ValidityState(msgspec.Struct, frozen=True, array_like=True):
+    """A `Validity` as data, for checkpoints."""
+
+    terms: dict[str, Position]
+    open: dict[str, InvocationState]
+    keys: dict[str, float]
+
+
+class Validity:
+    """The fold that says of each entry whether it is void: terms, open invocations, and ids that may come twice.
+
+    `terms`: lease name to the position of its newest `LeaderElected`. `open`: the invocations that have not ended.
+    `waiting`: how many of these are REGISTERED or RETRY. `keys`: entry id to entry time (seconds since 1970) of what
+    may be written twice: keyed events and registrations, ticks, elections; only with `track_keys`, which is for logs
+    that store duplicates, and until `RetentionApplied.keys_before`.
+    """
+
+    def __init__(self, state: ValidityState | None = None, *, track_keys: bool) -> None:
+        self.terms: dict[str, Position] = dict(state.terms) if state else {}
+        self.open: dict[str, InvocationState] = dict(state.open) if state else {}
+        self.keys: dict[str, float] = dict(state.keys) if state and track_keys else {}
+        self.waiting = sum(invocation.status in WAITING for invocation in self.open.values())
+        self._track_keys = track_keys
+        self._current = frozenset(self.terms.values())
+        self._readers: dict[type, Callable[[Position, Any], str | None]] = {
+            EventEmitted: self._read_event,
+            InvocationRegistered: self._read_registration,
+            TriggerFired: self._read_fired,
+            LeaderElected: self._read_election,
+            CronTicked: self._read_tick,
+            RetentionApplied: self._read_retention,
+            **dict.fromkeys(STATUS_TYPES, self._read_status),
+            **dict.fromkeys(_TERM_TYPES, self._read_term),
+        }
+
+    def state(self) -> ValidityState:
+        """What a `Validity` needs to go on from here."""
+        return ValidityState(dict(self.terms), dict(self.open), dict(self.keys))
+
+    def read(self, position: Position, entry: AnyEntry) -> str | None:
+        """Folds the next entry; the reason when it is void (nothing has changed then), else None."""
+        return self._readers[type(entry)](position, entry)
+
+    def _read_event(self, _: Position, entry: EventEmitted) -> str | None:
+        return self._first(entry) if entry.keyed else None
+
+    def _read_registration(self, position: Position, entry: InvocationRegistered) -> str | None:
+        if entry.invocation_id in self.open:
+            return "the invocation is already registered"
+        if entry.keyed and (repeated := self._first(entry)):
+            return repeated
+        self._open(position, entry.invocation_id, entry.not_before)
+        return None
+
+    def _read_fired(self, position: Position, entry: TriggerFired) -> str | None:
+        if entry.term not in self._current:
+            return self._stale(entry)
+        if entry.invocation_id in self.open:
+            return "the invocation is already registered"
+        self._open(position, entry.invocation_id, None)
+        return None
+
+    def _read_status(self, position: Position, entry: StatusEntry) -> str | None:
+        before = self.open.get(entry.invocation_id)
+        if before is None:
+            return "the invocation is unknown or has ended"
+        after = move(before, entry, position)
+        if isinstance(after, str):
+            return after
+        self.waiting += (after.status in WAITING) - (before.status in WAITING)
+        if after.status.is_final:
+            del self.open[entry.invocation_id]
+        else:
+            self.open[entry.invocation_id] = after
+        return None
+
+    def _read_election(self, position: Position, entry: LeaderElected) -> str | None:
+        if repeated := self._first(entry):
+            return repeated
+        self.terms[entry.name] = position
+        self._current = frozenset(self.terms.values())
+        return None
+
+    def _read_term(self, _: Position, entry: LeaderEntry) -> str | None:
+        return None if entry.term in self._current else self._stale(entry)
+
+    def _read_tick(self, _: Position, entry: CronTicked) -> str | None:
+        return self._first(entry) if entry.term in self._current else self._stale(entry)
+
+    def _read_retention(self, _: Position, entry: RetentionApplied) -> str | None:
+        self.keys = {key: used for key, used in self.keys.items() if used >= entry.keys_before}
+        return None
+
+    def _open(self, position: Position, invocation_id: str, not_before: float | None) -> None:
+        self.open[invocation_id] = InvocationState(not_before=not_before, changed_at=position)
+        self.waiting += 1
+
+    def _first(self, entry: AnyEntry) -> str | None:
+        if not self._track_keys:
+            return None
+        if entry.id in self.keys:
+            return "an entry with this id stands before it"
+        self.keys[entry.id] = entry.time
+        return None
+
+    def _stale(self, entry: LeaderEntry) -> str:
+        return f"term {entry.term} is not current"
