@@ -1,4 +1,4 @@
-"""Emits orders, pallets and trucks, and writes down each event that was acknowledged: `emitter_process.py COUNT FILE`."""
+"""Emits COUNT orders, pallets and trucks, and writes each event that was acknowledged down in FILE."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A runner that kills itself in the middle of an append's transaction when it finds a mark: `runner_process.py MARK`."""
+"""A runner that kills itself in the middle of an append's transaction when it finds the file MARK."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ _store_entries = appending._store_entries
 
 
 def _store_and_die_on_mark(*args: Any) -> None:
-    """After the entries are inserted, before anything is committed; taking the mark away is atomic, so one dies of it."""
+    """After the entries are inserted, before anything is committed; one process dies of a mark."""
     _store_entries(*args)
     try:
         os.unlink(sys.argv[1])

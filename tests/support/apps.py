@@ -1,0 +1,48 @@
+"""Apps for tests: quick settings, on memory and on SQLite."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trigger_engine import TriggerEngine
+from trigger_engine.session import Connections
+
+QUICK: dict[str, Any] = {
+    "heartbeat_interval": 0.1,
+    "heartbeat_ttl": 2.0,
+    "lease_ttl": 1.0,
+    "checkpoint_interval": 0.2,
+    "retry_backoff": 0.01,
+    "retry_backoff_max": 0.02,
+    "shutdown_timeout": 5.0,
+}
+MakeApp = Callable[..., TriggerEngine]
+
+
+def on_memory(**settings: Any) -> TriggerEngine:
+    """An app with its own memory."""
+    return TriggerEngine(**{**QUICK, "app_id": "test", "trigger_cls": "MemTrigger", **settings})
+
+
+def on_sqlite(path: Path, **settings: Any) -> TriggerEngine:
+    """An app on a SQLite file."""
+    place = {"trigger_cls": "SQLiteTrigger", "sqlite": {"sqlite_db_path": str(path), "synchronous": "NORMAL"}}
+    return TriggerEngine(**{**QUICK, "app_id": "test", **place, **settings})
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make_app(request: pytest.FixtureRequest, tmp_path: Path) -> MakeApp:
+    """Makes apps on memory and on SQLite. Those of one test on SQLite share their data."""
+    if request.param == "memory":
+        return on_memory
+    return lambda **settings: on_sqlite(tmp_path / "test.db", **settings)
+
+
+def sibling(app: TriggerEngine, **settings: Any) -> TriggerEngine:
+    """Another app, such as other code of the same project, on the same data."""
+    other = on_memory(app_id=app.app_id, **settings)
+    other._connections = Connections(app._connections.backend, time.time)
+    return other

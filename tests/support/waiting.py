@@ -1,0 +1,33 @@
+"""Waiting for conditions instead of sleeping."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+_POLL = 0.005
+
+
+async def wait_until(condition: Callable[[], T | Awaitable[T]], *, deadline: float = 15.0) -> T:
+    """The first true value of `condition`, a function or a coroutine function; fails after `deadline` seconds."""
+    end = time.monotonic() + deadline
+    while True:
+        found = condition()
+        value = await found if inspect.isawaitable(found) else found
+        if value:
+            return value  # type: ignore[return-value]
+        if time.monotonic() > end:
+            raise AssertionError(f"{inspect.getsource(condition).strip()} was not true within {deadline} s")
+        await asyncio.sleep(_POLL)
+
+
+def wait_until_true(condition: Callable[[], T], *, deadline: float = 20.0) -> T:
+    """As `wait_until`, for code without an event loop."""
+    end = time.monotonic() + deadline
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"{inspect.getsource(condition).strip()} was not true within {deadline} s")
+        time.sleep(_POLL)
+    return value
