@@ -54,13 +54,13 @@ async def work(log: EventLog, runner_id: str) -> None:
         tell(*(each.registration.id for each in started))
 
 
-async def lead(log: EventLog, runner_id: str) -> None:
+async def hold(log: EventLog, runner_id: str) -> None:
     """Holds the lease `match` for ever."""
     tell(await log.acquire("match", runner_id, ttl=10_000))
     await asyncio.Event().wait()
 
 
-ROLES = {"append": append_events, "echo": echo, "work": work, "lead": lead}
+ROLES = {"append": append_events, "echo": echo, "work": work, "hold": hold}
 
 
 async def main(path: str, role: str, *arguments: str) -> None:

@@ -149,7 +149,7 @@ async def test_processes_wake_each_other_within_milliseconds(log: EventLog, star
 
 
 async def test_the_lease_of_a_killed_process_is_free_at_once(log: EventLog, start: Start) -> None:
-    leader = await start("lead", "runner-1")
+    leader = await start("hold", "runner-1")
     assert await line(leader) == "True"
     assert not await log.acquire("match", "runner-2", ttl=60)
     await kill(leader)
@@ -159,7 +159,7 @@ async def test_the_lease_of_a_killed_process_is_free_at_once(log: EventLog, star
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
 async def test_the_lease_of_a_stopped_process_is_its_own_until_it_is_over(log: EventLog, start: Start) -> None:
-    leader = await start("lead", "runner-1")
+    leader = await start("hold", "runner-1")
     assert await line(leader) == "True"
     leader.send_signal(signal.SIGSTOP)
     assert not await log.acquire("match", "runner-2", ttl=60)

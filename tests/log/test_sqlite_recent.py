@@ -4,7 +4,6 @@ from trigger_engine.entries.facts import AnyEntry, LeaderElected
 from trigger_engine.log.contract import Bookmark
 from trigger_engine.log.sqlite.recent import RecentEntries
 
-
 FILE = (1, 2)
 
 

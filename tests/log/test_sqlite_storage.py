@@ -8,8 +8,8 @@ import pytest
 
 from tests.log.sqlite_files import open_log, query
 from trigger_engine.log.contract import Bookmark, Checkpoint
+from trigger_engine.log.sqlite import leases, reading, runners, trimming
 from trigger_engine.log.sqlite import log as sqlite_log
-from trigger_engine.log.sqlite import reading, runners, trimming
 from trigger_engine.log.sqlite.boot_clock import BootClock
 from trigger_engine.log.sqlite.log import SQLiteLog
 from trigger_engine.testing.conformance.claiming import claim
@@ -155,6 +155,14 @@ def test_without_a_boot_id_an_expiry_of_another_boot_is_over_too() -> None:
     expiry = before.expiry(60)
     assert not before.is_over(expiry)
     assert after.is_over(expiry)
+
+
+async def test_without_lock_files_a_lease_is_kept_until_it_is_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases.LeaseLocks, "try_lock", lambda *_: False)
+    async with await open_log(path) as log:
+        assert await log.acquire("match", "runner-1", ttl=60)
+        assert await log.acquire("match", "runner-1", ttl=60)
+        assert not await log.acquire("match", "runner-2", ttl=60)
 
 
 async def test_a_wall_clock_that_jumps_costs_no_lease(path: Path) -> None:

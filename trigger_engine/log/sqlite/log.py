@@ -86,9 +86,9 @@ class SQLiteLog(EventLog):
         with self._wakeup.listening() if wait > 0 else nullcontext():
             while True:
                 last = self._wakeup.entries.last
-                batch = self._recent.after(after, limit, identity(self._path)) or await self._read(
-                    reading.read, after, limit, self._path
-                )
+                batch = self._recent.after(after, limit, identity(self._path))
+                if batch is None:
+                    batch = await self._read(reading.read, after, limit, self._path)
                 left = deadline - self._loop.time()
                 if batch.entries or left <= 0:
                     return batch

@@ -115,8 +115,9 @@ class FollowingSuite(LogSuite):
     async def test_a_bookmark_beyond_the_tail_is_refused(self, log: EventLog) -> None:
         await append(log, event("a"))
         tail = await log.tail()
-        with pytest.raises(LogReplaced):
-            await log.follow(Bookmark(tail.log_id, tail.position + 1_000_000, "e"))
+        for entry_id in ("e", ""):
+            with pytest.raises(LogReplaced):
+                await log.follow(Bookmark(tail.log_id, tail.position + 1_000_000, entry_id))
 
     async def test_a_bookmark_at_whose_place_another_entry_stands_is_refused(self, log: EventLog) -> None:
         await append(log, event("a"), event("b"))

@@ -100,6 +100,9 @@ class TrimmingSuite(LogSuite):
         await append(log, succeeded(one))
         await append(log, retried(two, 0.0))
         await append(log, recovered(three))
+        ended = await log.invocation("i1")
+        assert ended is not None
+        assert ended.latest == succeeded(one)
         again = (await claim(log)).started
         assert [(each.registration.id, each.state.attempt) for each in again] == [("i2", 2), ("i3", 1)]
 
