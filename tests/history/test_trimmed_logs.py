@@ -1,0 +1,128 @@
+"""Logs that have lost their beginning."""
+
+from pathlib import Path
+
+from tests.history.stored_log import StoredLog
+from tests.history.story import Story, invocation_of, on_event, on_status, raw, trigger
+from trigger_engine.core.judgement import Limits
+from trigger_engine.core.lifecycle import InvocationState, InvocationStatus
+from trigger_engine.core.matcher import Matcher
+from trigger_engine.core.status_entries import status_entry
+from trigger_engine.entries.facts import Succeeded
+from trigger_engine.history import History
+from trigger_engine.log.contract import Checkpoint, Invocation
+
+RUNNING = InvocationState(InvocationStatus.RUNNING, claim_id="claim", runner_id="runner")
+welcome = trigger("welcome", on_event("login"))
+both = trigger("both", on_event("login"), on_event("paid"))
+group = trigger("group", on_status("pack", "running"), on_status("pack", "success"), on_event("paid"))
+
+
+def history_of(log: StoredLog, folder: Path) -> History:
+    return History(log, app_id="shop", location="a list", cache_folder=folder)
+
+
+def checkpoint(log: StoredLog) -> None:
+    """What a leader saves that has read everything."""
+    matcher = Matcher(Limits(), track_keys=True)
+    for position, entry in log.decoded():
+        matcher.read(position, entry)
+    log.checkpoint = Checkpoint(term=1, bookmark=log.bookmark(log.last), data=matcher.snapshot())
+
+
+async def test_a_history_that_has_read_on_keeps_what_it_has(log: StoredLog, story: Story, history: History) -> None:
+    for _ in range(5):
+        story.event()
+    await history.events()
+    log.cut(3)
+    story.event()
+    assert len(await history.events()) == 6
+    assert (await history.overview()).void == 0
+
+
+async def test_a_history_that_was_too_slow_goes_on_after_the_gap(
+    log: StoredLog, story: Story, history: History
+) -> None:
+    first = story.event("first")
+    invocation_id = story.register()
+    story.start(invocation_id, claim="one")
+    assert len(await history.events()) == 1
+    story.recover(invocation_id, claim="one")
+    story.event("missed")
+    story.start(invocation_id, claim="two", runner="other")
+    log.trimmed = 6
+    del log.entries[4], log.entries[5], log.entries[6]
+    story.succeed(invocation_id, "done", claim="two", runner="other")
+    last = story.event("last")
+    assert [record.event_id for record in await history.events()] == [last, first]
+    record = await history.invocation(invocation_id)
+    assert (record.status, record.result, record.runner_id) == (InvocationStatus.SUCCESS, "done", "other")
+    assert not await history.void()
+
+
+async def test_what_no_entry_explains_counts_after_a_gap(log: StoredLog, story: Story, tmp_path: Path) -> None:
+    story.lead()
+    story.declare(welcome)
+    invocation_id = story.register("task", {"x": 1})
+    started = story.start(invocation_id, claim="claim")
+    registration = log.registration(invocation_id)
+    event_id = story.event("login")
+    log.cut(4)
+    run_id = story.fire(welcome, {"event:login": event_id})
+    story.add(status_entry(Succeeded, registration, RUNNING, now=story.time, cause="", result=raw(7)))
+    async with history_of(log, tmp_path) as history:
+        record = await history.invocation(invocation_id)
+        assert (record.status, record.result, record.arguments) == (InvocationStatus.SUCCESS, 7, {"x": 1})
+        assert (record.registered_at, record.queue) == (None, None)
+        assert (await history.trigger_run(run_id)).participants[0].entry_id == event_id
+        assert not await history.void()
+        assert started not in [status.entry_id for status in record.statuses]
+
+
+async def test_an_older_term_is_void_after_a_gap_too(log: StoredLog, story: Story, tmp_path: Path) -> None:
+    old = story.lead()
+    new = story.lead()
+    first, second = story.event("login"), story.event("login")
+    log.cut(2)
+    story.fire(welcome, {"event:login": first})
+    story.term = old
+    stale = story.fire(welcome, {"event:login": second})
+    story.term = new
+    async with history_of(log, tmp_path) as history:
+        assert [record.entry_id for record in await history.void()] == [stale]
+
+
+async def test_a_checkpoint_tells_what_the_trimmed_entries_said(log: StoredLog, story: Story, tmp_path: Path) -> None:
+    story.lead()
+    story.declare(welcome, both, group, from_start=True)
+    login = story.event("login")
+    running = story.start(story.register("pack", {"n": 1}, id="pack-1"))
+    story.judge((both, "event:login", login), (group, "status:pack[running]", running))
+    late = story.event("login")
+    story.judge((both, "event:login", late))
+    checkpoint(log)
+    registration = log.registration("pack-1")
+    log.stored["pack-1"] = Invocation(registration, 4, InvocationState(), registration)
+    log.cut(6)
+    async with history_of(log, tmp_path) as history:
+        records = {record.trigger_id: record for record in await history.triggers()}
+        assert {record.state for record in records.values()} == {"in force"}
+        assert records[both.id].waiting == {"event:login": 2, "event:paid": 0}
+        assert records[group.id].partial == {"status:pack[running]": 1}
+        assert (await history.event(late)).valid_condition_ids == ("event:login",)
+        record = await history.invocation("pack-1")
+        assert (record.status, record.arguments) == (InvocationStatus.RUNNING, {"n": 1})
+        run_id = story.fire(both, {"event:login": late, "event:paid": story.event("paid")})
+        assert (await history.trigger_run(run_id)).invocation_id == invocation_of(run_id)
+        records = {record.trigger_id: record for record in await history.triggers()}
+        assert records[both.id].waiting == {"event:login": 0, "event:paid": 0}
+        assert not await history.void()
+
+
+async def test_a_checkpoint_that_cannot_be_read_is_done_without(log: StoredLog, story: Story, tmp_path: Path) -> None:
+    story.event()
+    event_id = story.event()
+    log.checkpoint = Checkpoint(term=1, bookmark=log.bookmark(2), data=b"\xff")
+    log.cut(1)
+    async with history_of(log, tmp_path) as history:
+        assert [record.event_id for record in await history.events()] == [event_id]

@@ -1,0 +1,57 @@
+"""One thread for blocking work, in the order in which it was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import weakref
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+
+
+class WorkThread:
+    """A daemon thread, so that it keeps no interpreter from exiting; it ends when it is stopped or forgotten."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        threading.Thread(target=_work, args=(self._jobs,), name=name, daemon=True).start()
+        self._stop = weakref.finalize(self, self._jobs.put, None)
+        self._stop.atexit = False
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Calls a function there, and returns or raises what it does; when the caller is cancelled it still runs."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put((lambda: function(*args), loop, future))
+        return await future
+
+    def stop(self) -> None:
+        """Ends the thread after what was asked for; twice is harmless."""
+        self._stop()
+
+
+def _work(jobs: SimpleQueue[_Job | None]) -> None:
+    while (job := jobs.get()) is not None:
+        function, loop, future = job
+        try:
+            outcome, error = function(), None
+        except BaseException as exc:
+            outcome, error = None, exc
+        # The loop may be closed by now, and nobody waits then.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_settle, future, outcome, error)
+        del job, function, future, outcome, error
+
+
+def _settle(future: asyncio.Future[Any], outcome: Any, error: BaseException | None) -> None:
+    if future.cancelled():
+        return
+    if error is None:
+        future.set_result(outcome)
+    else:
+        future.set_exception(error)

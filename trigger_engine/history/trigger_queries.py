@@ -1,0 +1,146 @@
+"""Questions about declared triggers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import msgspec
+
+from trigger_engine.core.lifecycle import InvocationStatus
+from trigger_engine.entries.definitions import (
+    CallableFilter,
+    Condition,
+    CronCondition,
+    EqualsFilter,
+    EventCondition,
+    ExceptionCondition,
+    Filter,
+    Provider,
+    ResultCondition,
+    StaticArguments,
+    StatusCondition,
+)
+from trigger_engine.history.board import IN_FORCE, SUSPENDED, decode_definition
+from trigger_engine.history.reading import Decode, Reading, instant, instant_or_none
+from trigger_engine.history.records import (
+    ConditionRecord,
+    FilterRecord,
+    Page,
+    ProviderRecord,
+    TriggerRecord,
+    TriggerState,
+)
+from trigger_engine.history.rows import TriggerRow
+
+
+def triggers(
+    reading: Reading, *, task_id: str | None, state: TriggerState | None, trigger_id: str | None = None
+) -> Page[TriggerRecord]:
+    """Every trigger that meets what is given, the one last declared first."""
+    columns = ", ".join(TriggerRow.__struct_fields__)
+    rows = [
+        TriggerRow(*row)
+        for row in reading.rows(
+            f"""SELECT {columns} FROM triggers WHERE state = ifnull(?, state) AND trigger_id = ifnull(?, trigger_id)
+            ORDER BY position DESC, slot DESC""",
+            (state, trigger_id),
+        )
+    ]
+    waiting: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
+    for of, condition_id, complete, every in reading.rows(
+        "SELECT trigger_id, condition_id, count(settled_at), count(*) FROM kept WHERE waiting "
+        "GROUP BY trigger_id, condition_id"
+    ):
+        waiting[of][condition_id] = (complete, every - complete)
+    records = (_record(reading, row, waiting[row.trigger_id]) for row in rows)
+    return Page(tuple(record for record in records if task_id in (None, record.task_id)))
+
+
+def trigger_of_condition(reading: Reading, condition_id: str) -> TriggerRecord | None:
+    """The trigger, of those last declared first, that has a condition with this id."""
+    every = triggers(reading, task_id=None, state=None)
+    return next((one for one in every if any(c.condition_id == condition_id for c in one.conditions)), None)
+
+
+def _record(reading: Reading, row: TriggerRow, waiting: dict[str, tuple[int, int]]) -> TriggerRecord:
+    trigger = decode_definition(row.definition)
+    ids = tuple(dict.fromkeys(condition.id for condition in trigger.conditions))
+    waits = trigger.logic == "and" and len(ids) > 1 and row.state in (IN_FORCE, SUSPENDED)
+    return TriggerRecord(
+        trigger_id=row.trigger_id,
+        slot=row.slot,
+        task_id=trigger.task_id,
+        logic=trigger.logic,
+        queue=trigger.queue,
+        conditions=tuple(condition_record(condition, reading.decode) for condition in trigger.conditions),
+        providers=tuple(_provider(provider, reading.decode) for provider in trigger.providers),
+        declared_at=instant(row.declared_time),
+        state=row.state,  # type: ignore[arg-type]
+        state_since=instant(row.state_time),
+        runs=row.runs,
+        rejected=row.rejected,
+        last_fired=instant_or_none(row.last_fired),
+        last_run_id=row.last_run_id,
+        waiting={condition_id: waiting.get(condition_id, (0, 0))[0] for condition_id in ids} if waits else {},
+        missing=tuple(one for one in ids if waiting.get(one, (0, 0))[0] == 0) if waits else (),
+        partial={condition_id: partial for condition_id, (_, partial) in waiting.items() if partial and waits},
+        position=row.position,
+    )
+
+
+def condition_record(condition: Condition, decode: Decode) -> ConditionRecord:
+    """A declared condition as a record."""
+    kind = str(condition.__struct_config__.tag)
+    if isinstance(condition, CronCondition):
+        return ConditionRecord(
+            condition_id=condition.id,
+            kind="cron",
+            expression=condition.expression,
+            timezone=condition.timezone,
+            catch_up=condition.catch_up,
+            catch_up_window=condition.catch_up_window,
+        )
+    if isinstance(condition, EventCondition):
+        filters = _filters(decode, payload=condition.payload_filter)
+        return ConditionRecord(
+            condition_id=condition.id, kind="event", event_code=condition.event_code, filters=filters
+        )
+    statuses = condition.statuses if isinstance(condition, StatusCondition) else ()
+    return ConditionRecord(
+        condition_id=condition.id,
+        kind=kind,  # type: ignore[arg-type]
+        task_id=condition.task_id,
+        statuses=tuple(InvocationStatus(status) for status in statuses),
+        exception_types=condition.exception_types if isinstance(condition, ExceptionCondition) else (),
+        filters=_filters(
+            decode,
+            arguments=condition.call_arguments,
+            result=condition.result_filter if isinstance(condition, ResultCondition) else None,
+        ),
+    )
+
+
+def _filters(
+    decode: Decode, *, payload: Filter | None = None, arguments: Filter | None = None, result: Filter | None = None
+) -> tuple[FilterRecord, ...]:
+    found: list[FilterRecord] = []
+    if payload is not None:
+        found.append(msgspec.structs.replace(_filter(payload, decode), of="payload"))
+    if arguments is not None:
+        found.append(msgspec.structs.replace(_filter(arguments, decode), of="arguments"))
+    if result is not None:
+        found.append(msgspec.structs.replace(_filter(result, decode), of="result"))
+    return tuple(found)
+
+
+def _filter(filter_: Filter, decode: Decode) -> FilterRecord:
+    if isinstance(filter_, CallableFilter):
+        return FilterRecord(of="payload", kind="callable", name=filter_.name)
+    value = decode(bytes(filter_.value))
+    return FilterRecord(of="payload", kind="equals" if isinstance(filter_, EqualsFilter) else "mapping", value=value)
+
+
+def _provider(provider: Provider, decode: Decode) -> ProviderRecord:
+    if isinstance(provider, StaticArguments):
+        return ProviderRecord(context="static", value=decode(bytes(provider.value)))
+    return ProviderRecord(context=provider.context, name=provider.name)
