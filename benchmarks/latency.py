@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from statistics import median, quantiles
@@ -49,12 +47,13 @@ async def _delays(events: int, *, between_processes: bool) -> list[float]:
         if not between_processes:
             async with app.runner():
                 return await _ping(events)
-        runner = subprocess.Popen([sys.executable, "-m", "trigger_engine", "run", "benchmarks.apps:app"])
+        command = ("-m", "trigger_engine", "run", "benchmarks.apps:app", "--log-level", "warning")
+        runner = await asyncio.create_subprocess_exec(sys.executable, *command)
         try:
             return await _ping(events)
         finally:
-            runner.send_signal(signal.SIGTERM)
-            runner.wait()
+            runner.terminate()
+            await runner.wait()
 
 
 async def _ping(events: int) -> list[float]:

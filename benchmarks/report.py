@@ -20,7 +20,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured number. `beside`: the same by the raw limit or peer that ran in the same run, None where none did."""
+    """One measured number. `beside`: the same by a raw limit or peer in the same run, None where there was none."""
 
     question: str
     case: str

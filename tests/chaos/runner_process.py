@@ -23,5 +23,5 @@ def _store_and_die_on_mark(*args: Any) -> None:
 
 
 if __name__ == "__main__":
-    appending._store_entries = _store_and_die_on_mark
+    appending._store_entries = _store_and_die_on_mark  # type: ignore[assignment]
     asyncio.run(app.run())

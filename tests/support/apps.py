@@ -19,12 +19,13 @@ QUICK: dict[str, Any] = {
     "retry_backoff_max": 0.02,
     "shutdown_timeout": 5.0,
 }
+MEMORY: dict[str, Any] = {**QUICK, "app_id": "test", "trigger_cls": "MemTrigger"}
 MakeApp = Callable[..., TriggerEngine]
 
 
 def on_memory(**settings: Any) -> TriggerEngine:
     """An app with its own memory."""
-    return TriggerEngine(**{**QUICK, "app_id": "test", "trigger_cls": "MemTrigger", **settings})
+    return TriggerEngine(**{**MEMORY, **settings})
 
 
 def on_sqlite(path: Path, **settings: Any) -> TriggerEngine:

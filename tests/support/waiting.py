@@ -4,20 +4,24 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 _POLL = 0.005
 
 
-async def wait_until(condition: Callable[[], T | Awaitable[T]], *, deadline: float = 15.0) -> T:
+@overload
+async def wait_until(condition: Callable[[], Awaitable[T]], *, deadline: float = 15.0) -> T: ...
+@overload
+async def wait_until(condition: Callable[[], T], *, deadline: float = 15.0) -> T: ...
+async def wait_until(condition: Callable[[], Any], *, deadline: float = 15.0) -> Any:
     """The first true value of `condition`, a function or a coroutine function; fails after `deadline` seconds."""
     end = time.monotonic() + deadline
     while True:
         found = condition()
         value = await found if inspect.isawaitable(found) else found
         if value:
-            return value  # type: ignore[return-value]
+            return value
         if time.monotonic() > end:
             raise AssertionError(f"{inspect.getsource(condition).strip()} was not true within {deadline} s")
         await asyncio.sleep(_POLL)
