@@ -1,0 +1,272 @@
+"""`trigger-engine doctor`: what it tells, and what it finds in code and configuration."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import SHOP, Invoke, Write
+from tests.cli.data import emit
+from trigger_engine.cli.finding import Finding
+from trigger_engine.errors import ConfigError
+
+APP = "from trigger_engine import TriggerBuilder, TriggerEngine\napp = TriggerEngine()\n"
+
+WATCHES_NOBODY = """
+from shop import app
+from trigger_engine import TriggerBuilder
+
+@app.task(triggers=TriggerBuilder().on_status("shop.notfy"))
+async def watch() -> None: ...
+"""
+
+
+def findings(invoke: Invoke, *arguments: str) -> tuple[int, list[Finding]]:
+    """The exit code of `doctor`, and what it found."""
+    result = invoke("doctor", *arguments, "--json")
+    return result.exit_code, [Finding(**json.loads(line)) for line in result.stdout.splitlines()]
+
+
+def found(invoke: Invoke, *arguments: str, check: str, level: str) -> list[str]:
+    """The texts, with the mends, of what one check found on one level."""
+    _, every = findings(invoke, *arguments)
+    return [f"{one.text} | {one.mend}" for one in every if (one.check, one.level) == (check, level)]
+
+
+@pytest.mark.usefixtures("shop")
+def test_it_shows_where_everything_is(invoke: Invoke, folder: Path) -> None:
+    emit("shop:app", "user.login", runner=True)
+    result = invoke("doctor", "shop:app")
+    assert result.exit_code == 0
+    head = result.stdout.splitlines()[:4]
+    assert [line[:16].strip() for line in head] == ["trigger-engine", "app id", "configuration", "data"]
+    assert head[1].endswith(f"shop (from: {folder / 'pyproject.toml'})")
+    assert head[2].endswith(str(folder / "pyproject.toml"))
+    assert head[3].endswith(f"{folder / 'trigger_engine.db'} (SQLiteTrigger)")
+    (told,) = found(invoke, "shop:app", check="configuration", level="ok")
+    assert (
+        f"app id: shop (from: {folder / 'pyproject.toml'}); configuration: {folder / 'pyproject.toml'}; data: " in told
+    )
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_sound_app_without_a_runner_gets_one_warning(invoke: Invoke) -> None:
+    emit("shop:app", "user.login", runner=True)
+    code, every = findings(invoke, "shop:app")
+    assert code == 0
+    assert [(one.check, one.text, one.mend) for one in every if one.level != "ok"] == [
+        ("runners", "no runner is alive", "start one: trigger-engine run shop:app")
+    ]
+    shown = invoke("doctor", "shop:app").stdout
+    assert re.search(r"\nwarning  runners +no runner is alive\n +start one: trigger-engine run shop:app\n", shown)
+    assert shown.endswith(f"\n0 failed, 1 warning, {len(every) - 2} ok\n")
+
+
+@pytest.mark.usefixtures("shop")
+def test_it_fits_a_narrow_terminal(invoke: Invoke) -> None:
+    emit("shop:app", "user.login", runner=True)
+    shown = invoke("doctor", "shop:app", columns=50).stdout
+    assert max(map(len, shown.splitlines())) <= 50
+
+
+@pytest.mark.usefixtures("shop")
+def test_looking_makes_no_data(invoke: Invoke, folder: Path) -> None:
+    (text,) = found(invoke, "shop:app", check="backend", level="warning")
+    assert f"{folder / 'trigger_engine.db'} does not exist yet" in text
+    assert "see sqlite_db_path and the current folder" in text
+    assert not (folder / "trigger_engine.db").exists()
+
+
+@pytest.mark.usefixtures("shop")
+def test_an_unreachable_backend_fails(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIGGER_ENGINE__SQLITE__SQLITE_DB_PATH", "missing/folder/shop.db")
+    (text,) = found(invoke, "shop:app", check="backend", level="failed")
+    assert "missing/folder does not exist" in text
+    assert findings(invoke, "shop:app")[0] == 1
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_network_file_system_fails(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> None:
+        raise ConfigError(f"{path} is on a network file system (nfs4)")
+
+    monkeypatch.setattr("trigger_engine.cli.doctor.check_file_system", refuse)
+    (text,) = found(invoke, "shop:app", check="backend", level="failed")
+    assert "network file system (nfs4)" in text
+
+
+@pytest.mark.usefixtures("shop")
+def test_memory_is_a_warning_and_nothing_of_its_data_is_judged(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIGGER_ENGINE__TRIGGER_CLS", "MemTrigger")
+    (text,) = found(invoke, "shop:app", check="runner", level="warning")
+    assert 'set trigger_cls = "SQLiteTrigger"' in text
+    code, every = findings(invoke, "shop:app")
+    assert code == 0
+    assert not {"backend", "runners", "leader"} & {one.check for one in every}
+
+
+@pytest.mark.usefixtures("shop")
+def test_memory_with_processes_fails(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIGGER_ENGINE__TRIGGER_CLS", "MemTrigger")
+    monkeypatch.setenv("TRIGGER_ENGINE__RUNNER_CLS", "ProcessRunner")
+    (text,) = found(invoke, "shop:app", check="configuration", level="failed")
+    assert "MemTrigger keeps its data inside one process" in text
+
+
+@pytest.mark.usefixtures("shop", "no_plugins")
+def test_a_missing_plugin_fails_with_what_to_install(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIGGER_ENGINE__TRIGGER_CLS", "RedisTrigger")
+    (text,) = found(invoke, "shop:app", check="plugin", level="failed")
+    assert "pip install trigger-engine[redis]" in text
+
+
+@pytest.fixture
+def no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trigger_engine.log.plugins.entry_points", lambda group: _NoEntryPoints())
+
+
+class _NoEntryPoints:
+    names: frozenset[str] = frozenset()
+
+
+def test_an_unknown_key_fails_with_the_likely_one(invoke: Invoke, write: Write) -> None:
+    write("shop.py", SHOP)
+    write("pyproject.toml", "[tool.trigger_engine]\nconcurency = 3\n")
+    (text,) = found(invoke, "shop:app", check="configuration", level="failed")
+    assert "did you mean 'concurrency'?" in text
+
+
+def test_without_an_app_it_says_how_to_name_one(invoke: Invoke) -> None:
+    (text,) = found(invoke, check="configuration", level="failed")
+    assert "no app is named" in text
+
+
+def test_a_lambda_fails_with_its_place(invoke: Invoke, write: Write) -> None:
+    write("shop.py", f"{APP}builder = TriggerBuilder().on_event('x', payload_filter=lambda p: True)\n")
+    (text,) = found(invoke, "shop:app", check="declarations", level="failed")
+    assert "a lambda has no name in its module; write a named function at module level" in text
+    assert "at shop.py:3: builder" in text
+
+
+def test_a_nested_function_fails(invoke: Invoke, write: Write) -> None:
+    code = (
+        "def declare():\n    def inner(p): ...\n    TriggerBuilder().on_event('x', payload_filter=inner)\ndeclare()\n"
+    )
+    write("shop.py", APP + code)
+    (text,) = found(invoke, "shop:app", check="declarations", level="failed")
+    assert "is nested in another function" in text
+
+
+def test_an_error_of_the_users_fails_with_its_traceback(invoke: Invoke, write: Write) -> None:
+    write("shop.py", f"{APP}1 / 0\n")
+    result = invoke("doctor", "shop:app")
+    assert result.exit_code == 1
+    assert "importing shop raised ZeroDivisionError" in result.stdout
+    assert 'shop.py", line 3, in <module>' in result.stderr
+
+
+def test_no_trigger_at_all_is_a_warning(invoke: Invoke, write: Write) -> None:
+    write("shop.py", APP)
+    (text,) = found(invoke, "shop:app", check="declarations", level="warning")
+    assert "0 tasks and no trigger are declared" in text
+
+
+@pytest.fixture
+def package(write: Write) -> Write:
+    """A package `store` whose module `reports` declares triggers and is imported by nobody."""
+    write("store/__init__.py", "")
+    write("store/app.py", APP)
+    write("store/tasks.py", "from store.app import app\n@app.task\nasync def plain() -> None: ...\n")
+    write(
+        "store/sub/reports.py",
+        "from store.app import app\nfrom trigger_engine import TriggerBuilder\n\n"
+        "@app.task(triggers=TriggerBuilder().on_event('paid'))\nasync def report() -> None: ...\n",
+    )
+    return write
+
+
+@pytest.mark.usefixtures("package")
+def test_a_module_that_declares_triggers_and_is_not_listed_fails(invoke: Invoke, folder: Path) -> None:
+    code, _ = findings(invoke, "store.app:app")
+    assert code == 1
+    (text,) = found(invoke, "store.app:app", check="task modules", level="failed")
+    where = folder / "store" / "sub" / "reports.py"
+    assert f"store.sub.reports declares triggers ({where}:4), and no runner imports it" in text
+    assert 'list it: trigger_task_modules = ["store.sub.reports"]' in text
+
+
+def test_a_module_that_is_listed_is_well(invoke: Invoke, package: Write) -> None:
+    package("pyproject.toml", '[tool.trigger_engine]\ntrigger_task_modules = ["store.sub.reports"]\n')
+    assert found(invoke, "store.app:app", check="task modules", level="failed") == []
+    (text,) = found(invoke, "store.app:app", check="task modules", level="ok")
+    assert text.startswith("trigger_task_modules can be imported: store.sub.reports")
+
+
+def test_a_module_that_the_app_imports_is_well(invoke: Invoke, package: Write) -> None:
+    package("store/app.py", f"{APP}import store.sub.reports\n")
+    assert found(invoke, "store.app:app", check="task modules", level="failed") == []
+
+
+def test_a_module_beside_the_app_counts_when_it_imports_the_app(invoke: Invoke, write: Write) -> None:
+    write("shop.py", SHOP)
+    declaring = "@app.task(triggers=TriggerBuilder().on_event('x'))\nasync def work() -> None: ...\n"
+    write("beside.py", f"from trigger_engine import TriggerBuilder\nfrom shop import app\n{declaring}")
+    write("stranger.py", APP + declaring)
+    write("broken.py", "import shop\n@shop.app.task(triggers=(\n")
+    (text,) = found(invoke, "shop:app", check="task modules", level="failed")
+    assert text.startswith("beside declares triggers ")
+
+
+@pytest.mark.parametrize(
+    ("module", "code", "message"),
+    [
+        ("nowhere", None, "trigger_task_modules names 'nowhere', which cannot be found"),
+        ("listed", "1 / 0\n", "importing them raised ZeroDivisionError: division by zero\nat listed.py:1: 1 / 0"),
+        ("listed", "import not_there\n", "importing them raised ModuleNotFoundError"),
+        ("listed", WATCHES_NOBODY, "did you mean 'shop.notify'?"),
+    ],
+)
+def test_a_listed_module_that_cannot_be_used_fails(
+    invoke: Invoke, write: Write, module: str, code: str | None, message: str
+) -> None:
+    write("shop.py", SHOP)
+    write("pyproject.toml", f'[tool.trigger_engine]\ntrigger_task_modules = ["{module}"]\n')
+    if code is not None:
+        write(f"{module}.py", code)
+    (text,) = found(invoke, "shop:app", check="task modules", level="failed")
+    assert message in text
+
+
+@pytest.mark.parametrize(
+    ("logic", "how"), [("and", "only when both have come"), ("or", "with the same argument providers for both")]
+)
+def test_cron_and_event_in_one_trigger_is_a_warning(invoke: Invoke, write: Write, logic: str, how: str) -> None:
+    builder = f"TriggerBuilder().on_cron('* * * * *').on_event('refresh').with_logic('{logic}')"
+    write("shop.py", f"{APP}@app.task(triggers={builder})\nasync def refresh() -> None: ...\n")
+    (text,) = found(invoke, "shop:app", check="contexts", level="warning")
+    assert f"shop.refresh#0 mixes a cron and an event condition: it fires {how}" in text
+    assert "give a list of two TriggerBuilders" in text
+
+
+def test_cron_and_event_in_two_triggers_are_well(invoke: Invoke, write: Write) -> None:
+    builders = "[TriggerBuilder().on_cron('* * * * *'), TriggerBuilder().on_event('refresh')]"
+    write("shop.py", f"{APP}@app.task(triggers={builders})\nasync def refresh() -> None: ...\n")
+    assert found(invoke, "shop:app", check="contexts", level="warning") == []
+
+
+def test_event_codes_that_differ_in_style_are_warnings(invoke: Invoke, write: Write) -> None:
+    codes = ["user.login", "user_login", "order.paid", "OrderShipped"]
+    builders = ", ".join(f"TriggerBuilder().on_event('{code}')" for code in codes)
+    write("shop.py", f"{APP}@app.task(triggers=[{builders}])\nasync def work() -> None: ...\n")
+    alike, odd = found(invoke, "shop:app", check="names", level="warning")
+    assert alike.startswith("the event codes user.login, user_login differ only in case or separators")
+    assert odd.startswith("most event codes are like 'order.paid', but not OrderShipped")
+
+
+@pytest.mark.usefixtures("shop")
+def test_the_app_of_the_environment_is_examined(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIGGER_ENGINE_APP", "shop:app")
+    assert findings(invoke)[0] == 0
+    assert os.environ["TRIGGER_ENGINE_APP"] == "shop:app"

@@ -1,0 +1,134 @@
+"""Finding the app that a command works on, and opening it."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from trigger_engine.app import TriggerEngine
+from trigger_engine.cli.failures import UserCodeFailed, user_place
+from trigger_engine.config import check_shared, load_config
+from trigger_engine.errors import ConfigError, TriggerEngineError
+from trigger_engine.modules import load_app_module
+from trigger_engine.suggestions import did_you_mean
+
+VARIABLE = "TRIGGER_ENGINE_APP"
+_TARGET = re.compile(r"(?P<module>[^:].*?)(?::(?P<attribute>[^\W\d]\w*(?:\.[^\W\d]\w*)*))?")
+
+AppArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="APP",
+        help=f"An app, such as tasks:app or path/to/tasks.py:app; else ${VARIABLE}, else `app` of the configuration.",
+        show_default=False,
+    ),
+]
+
+
+def load_app(target: str | None) -> TriggerEngine:
+    """The app that is named, else that of TRIGGER_ENGINE_APP, else that of the configuration.
+
+    Raises ConfigError when there is no such app, UserCodeFailed when importing it fails.
+    """
+    name, attribute = app_target(target)
+    module = import_user_module(name)
+    if attribute is None:
+        return _only_app(module, name)
+    found = _attribute(module, name, attribute)
+    if not isinstance(found, TriggerEngine):
+        raise ConfigError(f"{name}:{attribute} is {found!r}, not a TriggerEngine{_apps_advice(module, name)}")
+    return found
+
+
+def app_target(target: str | None) -> tuple[str, str | None]:
+    """The module (or file) and the variable that name the app; no variable where only a module is named.
+
+    Raises ConfigError when nothing names an app, or what does cannot be one.
+    """
+    named, source = _named(target)
+    matched = _TARGET.fullmatch(named)
+    if matched is None:
+        raise ConfigError(f"{named!r} ({source}) names no app: write it like tasks:app or path/to/tasks.py:app")
+    return matched["module"], matched["attribute"]
+
+
+def load_shared_app(target: str | None, command: str) -> TriggerEngine:
+    """As `load_app`, for a command that talks to other processes; raises ConfigError also for MemTrigger."""
+    app = load_app(target)
+    check_shared(app.config, what=f"trigger-engine {command}")
+    return app
+
+
+def override_settings(app: TriggerEngine, **settings: Any) -> None:
+    """Sets what the command line says, over all other sources; None counts as not said."""
+    said = {key: value for key, value in settings.items() if value is not None}
+    app.settings = msgspec.structs.replace(app.settings, **said)
+    app.config = msgspec.structs.replace(app.config, settings=app.settings)
+
+
+def _named(target: str | None) -> tuple[str, str]:
+    if target:
+        return target, "the argument"
+    if named := os.environ.get(VARIABLE):
+        return named, VARIABLE
+    config = load_config()
+    if config.settings.app:
+        return config.settings.app, config.sources["app"]
+    raise ConfigError(
+        f"no app is named: give it as an argument, such as tasks:app, or set {VARIABLE}, "
+        'or write app = "tasks:app" in [tool.trigger_engine] of pyproject.toml'
+    )
+
+
+def import_user_module(name: str) -> Any:
+    """Imports a module by name or path.
+
+    Raises UserCodeFailed, and errors of this package with a note that says where in the user's code they come from.
+    """
+    try:
+        return load_app_module(name)
+    except TriggerEngineError as exc:
+        if place := user_place(exc):
+            exc.add_note(f"at {place}")
+        raise
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:
+        raise UserCodeFailed(name, exc) from exc
+
+
+def _attribute(module: Any, name: str, path: str) -> Any:
+    found = module
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            near = did_you_mean(path, _apps(module))
+            raise ConfigError(f"{name} has no {path!r}{near or _apps_advice(module, name)}") from None
+    return found
+
+
+def _only_app(module: Any, name: str) -> TriggerEngine:
+    apps = _apps(module)
+    if len({id(app) for app in apps.values()}) == 1:
+        return next(iter(apps.values()))
+    if apps:
+        raise ConfigError(f"{name} has several apps: say which one, {_listed(apps, name)}")
+    raise ConfigError(f"{name} has no TriggerEngine: name the module and the variable that has it, such as tasks:app")
+
+
+def _apps(module: Any) -> dict[str, TriggerEngine]:
+    return {key: value for key, value in vars(module).items() if isinstance(value, TriggerEngine)}
+
+
+def _apps_advice(module: Any, name: str) -> str:
+    apps = _apps(module)
+    return f": write {_listed(apps, name)}" if apps else f": {name} has no TriggerEngine at all"
+
+
+def _listed(apps: dict[str, TriggerEngine], name: str) -> str:
+    return " or ".join(f"{name}:{key}" for key in apps)

@@ -1,0 +1,144 @@
+"""`trigger-engine doctor`: what keeps triggers from firing, and how to mend it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from trigger_engine.app import TriggerEngine
+from trigger_engine.cli.app_loading import AppArgument, load_app
+from trigger_engine.cli.code_checks import check_code
+from trigger_engine.cli.data_checks import check_data, gather
+from trigger_engine.cli.failures import UserCodeFailed, message_lines, user_traceback
+from trigger_engine.cli.finding import Finding, failed, ok, warning
+from trigger_engine.cli.output import JsonOption, print_json, print_text, styled
+from trigger_engine.errors import BackendNotInstalled, BackendUnavailable, ConfigError, TriggerEngineError
+from trigger_engine.log.sqlite.file_system import check_file_system
+
+command = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@command.command()
+def doctor(app: AppArgument = None, *, as_json: JsonOption = False) -> None:
+    """Look for what keeps triggers from firing, and say how to mend it.
+
+    Imports the app and its trigger_task_modules as a runner does, and changes nothing. Exits with 1 when a check has
+    failed; warnings do not count.
+    """
+    findings: list[Finding] = []
+    loaded = _load(app, findings)
+    if loaded is not None:
+        if as_json:
+            findings.append(ok("configuration", "; ".join(f"{name}: {value}" for name, value in _facts(loaded))))
+        else:
+            print_text(_head(loaded), "")
+        findings += check_code(loaded)
+        findings += asyncio.run(_look_at_data(loaded, app or "")) if _is_shared(loaded) else []
+    if as_json:
+        print_json(*findings)
+    else:
+        print_text(_table(findings), "", _summary(findings))
+    if any(finding.level == "failed" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _load(target: str | None, findings: list[Finding]) -> TriggerEngine | None:
+    """The app, or a finding that says why it cannot be loaded."""
+    try:
+        return load_app(target)
+    except UserCodeFailed as exc:
+        sys.stderr.write(user_traceback(exc.error))
+        findings.append(failed("app", str(exc), "see the traceback"))
+    except BackendNotInstalled as exc:
+        findings.append(failed("plugin", str(exc), "install it where runners and emitters run"))
+    except ConfigError as exc:
+        findings.append(failed("configuration", "\n".join(message_lines(exc)), "docs/configuration.md lists every key"))
+    except TriggerEngineError as exc:
+        findings.append(failed("declarations", "\n".join(message_lines(exc)), "correct it where it is declared"))
+    return None
+
+
+def _is_shared(app: TriggerEngine) -> bool:
+    return app.config.backend_type.shared_between_processes
+
+
+async def _look_at_data(app: TriggerEngine, target: str) -> list[Finding]:
+    try:
+        absent = _absent_file(app)
+        if absent is not None:
+            return [absent]
+        async with app, app.history() as history:
+            facts = await gather(app, target, history, datetime.now(UTC))
+            reached = f"{_location(app)} is reachable, its log ends at {facts.overview.position:,}"
+            return [ok("backend", reached), *check_data(facts)]
+    except (BackendUnavailable, ConfigError) as exc:
+        return [
+            failed("backend", str(exc), f"see that {app.config.backend_type.name} runs where the configuration says")
+        ]
+
+
+def _absent_file(app: TriggerEngine) -> Finding | None:
+    """A SQLite file that is not there yet: looking must not make it."""
+    path = getattr(app.config.backend_settings, "sqlite_db_path", None)
+    if path is None or os.path.exists(path) or not os.path.isdir(os.path.dirname(path)):
+        return None
+    check_file_system(path)
+    return warning(
+        "backend",
+        f"{path} does not exist yet: nothing was emitted or run with this configuration",
+        "emit an event or start a runner; if you have, it used another file: see sqlite_db_path and the current folder",
+    )
+
+
+def _location(app: TriggerEngine) -> str:
+    return app._connections.backend.location()
+
+
+def _facts(app: TriggerEngine) -> list[tuple[str, str]]:
+    return [
+        ("trigger-engine", _version()),
+        ("app id", f"{app.app_id} (from: {app.config.sources['app_id']})"),
+        ("configuration", str(app.config.config_file or f"no file, from {app.config.root}")),
+        ("data", f"{_location(app)} ({app.config.backend_type.name})"),
+    ]
+
+
+def _head(app: TriggerEngine) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for name, value in _facts(app):
+        table.add_row(Text(name, "dim"), Text(value, overflow="fold"))
+    return table
+
+
+def _version() -> str:
+    try:
+        return version("trigger-engine")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _table(findings: Iterable[Finding]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    for finding in findings:
+        text = Text(finding.text, overflow="fold")
+        if finding.mend is not None:
+            text.append(f"\n{finding.mend}", "dim")
+        table.add_row(styled(finding.level), finding.check, text)
+    return table
+
+
+def _summary(findings: Iterable[Finding]) -> Text:
+    counts = Counter(finding.level for finding in findings)
+    warnings = "1 warning" if counts["warning"] == 1 else f"{counts['warning']} warnings"
+    return Text(f"{counts['failed']} failed, {warnings}, {counts['ok']} ok", "bold")

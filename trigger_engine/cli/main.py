@@ -1,0 +1,81 @@
+"""The program `trigger-engine`. A command's module is imported when the command is used, so that help is quick."""
+
+from __future__ import annotations
+
+import sys
+from gettext import gettext
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context, HelpFormatter
+
+PROGRAM = "trigger-engine"
+COMMANDS = {
+    "run": "Run a runner: it judges triggers and works on invocations.",
+    "emit": "Emit an event.",
+    "events": "List events.",
+    "runs": "List trigger runs.",
+    "invocations": "List, show, cancel or rerun invocations.",
+    "triggers": "List triggers and what they wait for.",
+    "explain": "Say why an event did or did not fire a trigger.",
+    "doctor": "Look for what keeps triggers from firing, and say how to mend it.",
+    "purge": "Apply retention now, or empty the app.",
+    "audit": "Prove from the whole log that nothing was lost, doubled or made up.",
+}
+
+
+class Commands(TyperGroup):
+    """The commands by name, each the Typer app `command` of its own module; errors of ours become one message."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = typer.main.get_command(import_module(f"trigger_engine.cli.{cmd_name}").command)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        with formatter.section(gettext("Commands")):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: Context) -> Any:
+        from trigger_engine.cli.failures import reported
+
+        with reported():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+_EPILOG = (
+    "APP is an app, such as tasks:app or path/to/tasks.py:app. "
+    "When it is left out: TRIGGER_ENGINE_APP, else `app` of the configuration."
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"{PROGRAM} {version('trigger-engine')}")
+        raise typer.Exit
+
+
+@app.callback(epilog=_EPILOG)
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Run tasks on events, schedules, and what other tasks did."""
+
+
+def main() -> None:
+    """The entry point of the program. Exits with 0, 1 (it failed) or 2 (it was called wrongly)."""
+    app(sys.argv[1:], prog_name=PROGRAM)
