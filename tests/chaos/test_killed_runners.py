@@ -17,6 +17,7 @@ from tests.core.oracle import expected
 from tests.support.reading import entries
 from tests.support.waiting import wait_until
 from trigger_engine import TriggerEngine
+from trigger_engine.audit import audit
 from trigger_engine.core.judgement import Limits
 from trigger_engine.core.lifecycle import InvocationState
 from trigger_engine.core.validity import Validity
@@ -59,6 +60,7 @@ async def test_killed_runners_lose_nothing_and_do_nothing_twice(
         _check_runs(log, app)
         assert any(isinstance(entry, Recovered) for entry in log), "no kill found a task at work"
         await _check_history(app, log, tmp_path, monkeypatch)
+        assert (await audit(app)).offences == ()
 
 
 def _app() -> TriggerEngine:

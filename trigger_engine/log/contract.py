@@ -141,6 +141,8 @@ class EventLog(ABC):
     log_id: str
     refuses_void: ClassVar[bool]
     """True when void parts are refused at append; else they are stored and dropped by every fold."""
+    dense_positions: ClassVar[bool] = False
+    """True when each entry stands right behind the one before it, so that a gap means a loss."""
 
     @abstractmethod
     async def append(self, parts: Sequence[Part]) -> list[Outcome]:

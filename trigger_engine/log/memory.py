@@ -58,6 +58,7 @@ class MemoryLog(EventLog):
     """One event loop's view of the memory store."""
 
     refuses_void = True
+    dense_positions = True
 
     def __init__(self, store: MemoryStore, roles: MemoryRoles, clock: Clock) -> None:
         loop = asyncio.get_running_loop()

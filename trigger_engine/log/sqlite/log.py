@@ -50,6 +50,7 @@ class SQLiteLog(EventLog):
     """
 
     refuses_void = True
+    dense_positions = True
 
     def __init__(self, path: str, settings: SQLiteSettings, *, app_id: str, clock: Clock) -> None:
         self.log_id = ""

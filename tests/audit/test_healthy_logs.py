@@ -1,0 +1,228 @@
+"""The books of apps that work balance."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.audit.list_log import ListLog
+from tests.audit.mixed_app import EVENTS, arrive, declare
+from tests.support.apps import MakeApp, make_app, on_memory, sibling
+from tests.support.reading import entries, entries_of_type
+from tests.support.waiting import wait_until
+from trigger_engine import TriggerBuilder, TriggerEngine
+from trigger_engine.audit import AuditLimits, AuditReport, UserCode, audit
+from trigger_engine.entries.facts import (
+    AnyEntry,
+    ChainEnded,
+    Judged,
+    LeaderElected,
+    RetentionApplied,
+    TriggerFired,
+    TriggerResumed,
+    TriggerSuspended,
+)
+from trigger_engine.log.contract import Bookmark
+from trigger_engine.testing import TestEngine
+
+__all__ = ["make_app"]
+LIMITS = AuditLimits(max_chain_length=5)
+
+
+def assert_balances(report: AuditReport) -> None:
+    assert report.offences == ()
+    assert report.balances
+
+
+async def test_everything_that_may_happen_balances() -> None:
+    app = on_memory(max_chain_length=5)
+    declare(app)
+    async with TestEngine(app, allow_failures=True) as engine:
+        await app.emit_events(EVENTS)
+        await engine.run_until_idle()
+        await app.emit_event("order", {"number": 3, "kind": "book"}, idempotency_key="order-3")
+        cancelled = await app.registry.tasks["enqueued"].options(delay=3600)(number=5)
+        assert await cancelled.cancel()
+        await engine.advance(timedelta(minutes=3))
+        await arrive(app)
+        await engine.run_until_idle()
+        report = await audit(app)
+    assert_balances(report)
+    assert report.unverifiable == {"ids from idempotency keys or late ordinals": 3}
+    assert report.outcomes.keys() == {"fired", "kept", "filtered", "filter failed", "rejected", "chain ended"}
+    assert report.checked["runs"] == report.outcomes["fired"] + report.outcomes["rejected"] > 10
+    assert report.entries["tick"] == report.entries["retried"] + 2 == 3
+    assert report.entries["cancelled"] == report.entries["filter-failed"] == 1
+
+
+async def test_runs_of_several_leaders_balance(make_app: MakeApp) -> None:
+    app = make_app()
+    declare(app)
+    async with app:
+        async with app.runner(), app.runner():
+            await app.emit_events(EVENTS)
+            await wait_until(lambda: _has_settled(app))
+        async with app.runner():
+            await app.emit_events(EVENTS)
+            await wait_until(lambda: _has_settled(app))
+        async with app.runner(), app.runner():
+            await arrive(app)
+            await wait_until(lambda: _has_settled(app))
+        leaders = await entries_of_type(app, LeaderElected)
+        report = await audit(app)
+    assert len(leaders) >= 3
+    assert_balances(report)
+    assert report.outcomes["fired"] == report.entries["fired"] > 10
+    assert "not yet judged" not in report.outcomes
+
+
+async def test_suspended_triggers_balance(make_app: MakeApp) -> None:
+    full = make_app()
+    part = sibling(full)
+    for app, code in ((full, "a"), (part, "b")):
+        app.task(triggers=TriggerBuilder().on_event(code).on_event("both"), task_id=f"take-{code}")(_nothing)
+    async with full, part:
+        async with full.runner():
+            await full.emit_event("a")
+            await wait_until(lambda: _has_settled(full))
+        async with part.runner():
+            await wait_until(lambda: entries_of_type(full, TriggerSuspended))
+            await full.emit_event("a")
+            await full.emit_event("both")
+            await wait_until(lambda: _has_settled(full))
+        async with full.runner():
+            await wait_until(lambda: entries_of_type(full, TriggerResumed))
+            await full.emit_event("both")
+            await wait_until(lambda: entries_of_type(full, TriggerFired))
+        report = await audit(full)
+    assert_balances(report)
+    assert report.outcomes["suspended"] >= 2
+
+
+async def _nothing() -> None: ...
+
+
+async def _has_settled(app: TriggerEngine) -> bool:
+    """Whether everything is judged, and all that was started has ended."""
+    log = await entries(app)
+    judged = max((entry.upto for entry in log if isinstance(entry, Judged)), default=0)
+    newest = max(at for at, entry in enumerate(log, start=1) if not isinstance(entry, (Judged, LeaderElected)))
+    ended = sum(type(entry).__name__ in {"Succeeded", "Failed", "Cancelled"} for entry in log)
+    registered = sum(type(entry).__name__ in {"TriggerFired", "InvocationRegistered"} for entry in log)
+    outputs = {"TriggerFired", "TriggerRejected", "FilterFailed", "ChainEnded", "TriggersDeclared"}
+    behind = [entry for entry in log[judged:newest] if type(entry).__name__ not in outputs]
+    return registered == ended and not behind and any(type(entry).__name__ == "EventEmitted" for entry in log)
+
+
+async def test_what_is_dropped_and_chains_that_end_balance() -> None:
+    app = on_memory(max_contributions=3, max_chain_length=4)
+
+    @app.task(triggers=TriggerBuilder().on_event("a").on_event("b"), task_id="both")
+    async def both() -> None: ...
+
+    @app.task(triggers=TriggerBuilder().on_event("again"), task_id="again")
+    async def again() -> None:
+        await app.emit_event("again")
+
+    async with TestEngine(app) as engine:
+        for _ in range(5):
+            await app.emit_event("a")
+            await engine.run_until_idle()
+        await app.emit_events([("b", {}), ("again", {})])
+        await engine.run_until_idle()
+        (run,) = [entry for entry in await entries_of_type(app, TriggerFired) if entry.task_id == "both"]
+        assert len(await entries_of_type(app, ChainEnded)) == 1
+        report = await audit(app)
+    assert (len(run.participants), run.dropped) == (4, 2)
+    assert_balances(report)
+    assert report.outcomes["chain ended"] == 1
+
+
+async def test_events_that_nobody_has_judged_yet_balance() -> None:
+    app = on_memory(max_chain_length=5)
+    declare(app)
+    async with TestEngine(app) as engine:
+        await engine.run_until_idle()
+        await app.emit_events([("order", {"number": 1, "kind": "book"}), ("truck", {})])
+        report = await audit(app)
+    assert_balances(report)
+    assert report.outcomes == {"not yet judged": 2}
+
+
+async def test_an_empty_log_balances(make_app: MakeApp) -> None:
+    report = await audit(make_app())
+    assert_balances(report)
+    assert report.upto == 0
+
+
+async def test_an_app_that_was_emptied_is_audited_as_a_new_one(make_app: MakeApp) -> None:
+    app = make_app()
+    declare(app)
+    async with app:
+        await app.emit_events(EVENTS)
+        await (await app._connections.session()).log.clear()
+        async with app.runner():
+            await app.emit_events(EVENTS)
+            await wait_until(lambda: _has_settled(app))
+        report = await audit(app)
+    assert_balances(report)
+    assert not report.trimmed
+    assert report.start > 0
+    assert report.outcomes["fired"] > 5
+
+
+async def test_what_a_trimmed_log_cannot_tell_is_counted_as_unverifiable() -> None:
+    app = on_memory(max_chain_length=5)
+    declare(app)
+    async with TestEngine(app, allow_failures=True) as engine:
+        await app.emit_events(EVENTS)
+        await engine.run_until_idle()
+        await arrive(app)
+        await engine.run_until_idle()
+        whole = await _positioned(app)
+    retention = RetentionApplied(id="retention", time=0.0, before=whole[-1][0], keys_before=0.0)
+    for cut in range(1, len(whole)):
+        kept = [*whole[cut:], (whole[-1][0] + 1, retention)]
+        report = await audit(ListLog(kept, start=whole[cut - 1][0], dense_positions=True), limits=LIMITS)
+        assert_balances(report)
+        assert report.trimmed
+
+
+async def test_filters_whose_code_is_not_there_are_unverifiable() -> None:
+    app = on_memory(max_chain_length=5)
+    declare(app)
+    async with TestEngine(app, allow_failures=True) as engine:
+        await app.emit_events(EVENTS)
+        await engine.run_until_idle()
+        await arrive(app)
+        await engine.run_until_idle()
+        with_code, without = await audit(app), await audit(app, code=UserCode({}))
+    assert_balances(without)
+    assert without.unverifiable["filters whose code is not there or has changed"] > 3
+    assert with_code.outcomes == without.outcomes
+
+
+async def test_progress_is_told_up_to_the_end() -> None:
+    app = on_memory()
+    told: list[tuple[int, int]] = []
+    async with app:
+        for _ in range(3):
+            await app.emit_events([("order", {})] * 800)
+        report = await audit(app, progress=lambda reached, last: told.append((reached, last)))
+    assert told == [(1000, 2400), (2000, 2400), (2400, 2400)]
+    assert report.entries == {"event": 2400}
+
+
+async def _positioned(app: TriggerEngine) -> list[tuple[int, AnyEntry]]:
+    log = (await app._connections.session()).log
+    return (await log.follow(Bookmark((await log.start()).log_id, 0), limit=10_000)).entries
+
+
+@pytest.mark.parametrize("kept", [0, 2])
+async def test_only_the_first_offences_are_described(kept: int) -> None:
+    app = on_memory()
+    async with app:
+        await app.emit_events([("order", {})] * 10)
+        log = [(position, entry) for position, entry in await _positioned(app) for _ in range(2)]
+    report = await audit(ListLog(log), keep=kept)
+    assert len(report.offences) == kept
+    assert report.offence_counts == {"positions": 10, "unique ids": 10}
