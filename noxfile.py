@@ -96,12 +96,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def types(session: nox.Session) -> None:
-    """Strict mypy on everything, pyright on the package, and the completeness of the public types."""
+    """Strict mypy on everything, pyright on the public API as its users write it (tests/typing)."""
     install(session, "types", "test")
     session.install(f"nox{nox.needs_version}")
     session.run("mypy", "trigger_engine", "noxfile.py", *existing("tests", "benchmarks"))
     session.run("pyright")
-    session.run("pyright", "--verifytypes", "trigger_engine", "--ignoreexternal")
 
 
 @nox.session(python=MAIN)

@@ -25,8 +25,9 @@ from trigger_engine.registry import Registry
 from trigger_engine.result_follower import not_found
 from trigger_engine.session import Connections
 from trigger_engine.signature import TaskSignature
+from trigger_engine.suggestions import did_you_mean
 from trigger_engine.sync import SyncFacade
-from trigger_engine.task import AsyncTask, CallOptions, SyncTask, Task, TaskDecorator, make_settings
+from trigger_engine.task import TASK_OPTIONS, AsyncTask, CallOptions, SyncTask, Task, TaskDecorator, make_settings
 from trigger_engine.trigger_builder import TriggerBuilder
 from trigger_engine.values import Codec
 
@@ -101,6 +102,9 @@ class TriggerEngine:
         `queue`: where invocations wait. `run_in`: for `def` tasks, instead of the runner's choice.
         Raises DeclarationError.
         """
+        for option in options.keys() - TASK_OPTIONS:
+            hint = did_you_mean(option, TASK_OPTIONS)
+            raise TypeError(f"task() got an unexpected keyword argument {option!r}{hint}")
 
         def declare(function: Callable[..., Any]) -> Any:
             return self._declare(function, **options)
@@ -121,7 +125,7 @@ class TriggerEngine:
     ) -> Task[Any, Any]:
         if not inspect.isfunction(function):
             raise DeclarationError(f"@app.task on {function!r}: declare a function written with def or async def")
-        name = task_id or f"{module_name_of(function)}.{function.__qualname__}"
+        name = f"{module_name_of(function)}.{function.__qualname__}" if task_id is None else task_id
         is_async = inspect.iscoroutinefunction(function)
         settings = make_settings(
             name,
@@ -135,7 +139,7 @@ class TriggerEngine:
         signature = TaskSignature.from_function(function, task_id=name, codec=self.codec)
         kind: type[Task[Any, Any]] = AsyncTask if is_async else SyncTask
         task = kind(self, name, function, signature, settings)
-        self.registry.add(task, _builders(triggers), self.codec)
+        self.registry.add(task, _builders(triggers, name), self.codec)
         return task
 
     async def emit_event(
@@ -247,7 +251,7 @@ class TriggerNamespace:
         self.emit_events = app.emit_events
 
 
-def _builders(triggers: TriggersArgument) -> Sequence[TriggerBuilder]:
+def _builders(triggers: TriggersArgument, task_id: str) -> Sequence[TriggerBuilder]:
     if triggers is None:
         return ()
     if isinstance(triggers, TriggerBuilder):
@@ -255,4 +259,4 @@ def _builders(triggers: TriggersArgument) -> Sequence[TriggerBuilder]:
     given: object = triggers
     if isinstance(given, Sequence) and all(isinstance(one, TriggerBuilder) for one in given):
         return tuple(given)
-    raise DeclarationError(f"triggers={triggers!r}: give one TriggerBuilder or a list of them")
+    raise DeclarationError(f"task {task_id}: triggers is {triggers!r}: give one TriggerBuilder or a list of them")

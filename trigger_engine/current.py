@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -18,9 +19,11 @@ class Outbox(Protocol):
 
     def emit(self, events: Sequence[Event]) -> list[str]:
         """Emits through the parent process; returns the event ids."""
+        ...
 
     def enqueue(self, call: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Calls a task (or a task with options) through the parent process; returns its invocation."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +57,12 @@ running: ContextVar[CurrentInvocation | None] = ContextVar("trigger_engine_invoc
 def current_invocation() -> CurrentInvocation | None:
     """The invocation that the calling code runs in, None outside a task."""
     return running.get()
+
+
+def _forget() -> None:
+    """A forked child has neither the runner's loop nor its own connection to a runner."""
+    running.set(None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, get_args
 
 from trigger_engine.core.lifecycle import InvocationStatus
@@ -27,7 +27,7 @@ from trigger_engine.entries.definitions import ContextKind
 from trigger_engine.errors import DeclarationError
 from trigger_engine.suggestions import did_you_mean
 from trigger_engine.user_functions import check_function
-from trigger_engine.values import type_name
+from trigger_engine.values import is_text, type_name
 
 Statuses = InvocationStatus | str | Iterable[InvocationStatus | str]
 ExceptionTypes = type[BaseException] | str | Iterable[type[BaseException] | str] | None
@@ -50,16 +50,22 @@ def cron_draft(expression: Any, timezone: Any, catch_up: Any, window: Any) -> Cr
 
 def event_draft(event_code: Any, payload_filter: Any) -> EventDraft:
     """A checked event code and filter. Raises DeclarationError."""
-    if not isinstance(event_code, str) or not event_code or not _is_text(event_code):
+    if not isinstance(event_code, str) or not event_code or not is_text(event_code):
         raise DeclarationError(f"on_event: event code {event_code!r}: give a non-empty string, such as 'order.paid'")
     where = written("on_event", event_code)
-    return EventDraft(event_code, mapping_or_function(payload_filter, where, "payload_filter", "payload"))
+    draft = mapping_or_function(payload_filter, where, "payload_filter", "payload")
+    if isinstance(draft, MappingDraft) and (naive := _naive_datetime(draft.value)) is not None:
+        raise DeclarationError(
+            f"{where}: payload_filter has the naive datetime {naive.isoformat()}, which no payload can hold: "
+            "give it a timezone, such as tzinfo=UTC"
+        )
+    return EventDraft(event_code, draft)
 
 
 def checked_task(task: Any, method: str) -> TaskReference:
     """A task, or the id of one. Raises DeclarationError."""
     if isinstance(task, str):
-        if not task.strip() or not _is_text(task):
+        if not task.strip() or not is_text(task):
             raise DeclarationError(f"{method}: task id {task!r}: give an id such as 'tasks.source'")
         return task
     if isinstance(getattr(task, "task_id", None), str) and hasattr(task, "app"):
@@ -133,6 +139,13 @@ def provided_draft(context: ContextKind, function: Any) -> ProvidedDraft:
     return ProvidedDraft(context, check_function(function, where=provider_method(context), gets="ctx"))
 
 
+def _naive_datetime(value: object) -> datetime | None:
+    if isinstance(value, datetime):
+        return value if value.utcoffset() is None else None
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    return next((found for found in map(_naive_datetime, parts) if found is not None), None)
+
+
 def _one_or_several(given: Any, what: str, wanted: str) -> tuple[Any, ...]:
     if isinstance(given, (str, type)):
         return (given,)
@@ -161,11 +174,3 @@ def _exception_name(given: Any, method: str) -> str:
             f"{given.rpartition('.')[2]!r}"
         )
     raise DeclarationError(f"{method}: exception type {given!r}: give an exception class, or the name of one")
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 
 class TriggerEngineError(Exception):
     """Root of every error of this package; a driver's own error stays as `__cause__`."""
@@ -38,7 +40,8 @@ class ResultTimeout(TriggerEngineError, TimeoutError):
 class TaskFailed(TriggerEngineError):
     """The invocation ended FAILED.
 
-    Attributes: `invocation_id`, `task_id`, `exception_type` (class name), `exception_message`, `traceback` (text).
+    Attributes: `invocation_id`, `task_id`, `exception_type` (class name), `exception_message` (also as `message`),
+    `traceback` (text).
     """
 
     def __init__(
@@ -50,6 +53,16 @@ class TaskFailed(TriggerEngineError):
         self.exception_type = exception_type
         self.exception_message = exception_message
         self.traceback = traceback
+
+    @property
+    def message(self) -> str:
+        """As `exception_message`."""
+        return self.exception_message
+
+    def __reduce__(self) -> tuple[partial[TaskFailed], tuple[()]]:
+        # Exceptions are pickled with their positional arguments, which this one does not take.
+        names = ("invocation_id", "task_id", "exception_type", "exception_message", "traceback")
+        return partial(TaskFailed, **{name: getattr(self, name) for name in names}), ()
 
 
 class TaskTimeout(TriggerEngineError):

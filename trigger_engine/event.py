@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from trigger_engine.core import ids
@@ -10,7 +10,7 @@ from trigger_engine.current import CurrentInvocation
 from trigger_engine.entries.facts import EventEmitted
 from trigger_engine.errors import SerializationError
 from trigger_engine.log.fresh import fresh_id
-from trigger_engine.values import encode_payload
+from trigger_engine.values import encode_payload, is_text
 
 
 class Event(NamedTuple):
@@ -31,14 +31,37 @@ def event_entries(
 
     Raises SerializationError, PayloadTooLarge.
     """
-    return [_entry(Event(*event), app_id, now, max_bytes, emitter) for event in events]
+    return [_entry(event, app_id, now, max_bytes, emitter) for event in checked_events(events)]
+
+
+def checked_events(events: Sequence[EventLike]) -> list[Event]:
+    """Some events as `Event`s with a code and a key that can be stored. Raises SerializationError."""
+    given: object = events
+    if isinstance(given, (str, Event)) or not isinstance(given, Iterable):
+        raise SerializationError(f"emit_events takes a list of events, not {given!r}: write [Event(code, payload), …]")
+    return [_checked(event) for event in given]
+
+
+def _checked(given: object) -> Event:
+    if not isinstance(given, (tuple, list)) or not 1 <= len(given) <= 3:
+        raise SerializationError(f"{given!r} is not an event: give Event(code, payload), or a tuple (code, payload)")
+    event = Event(*given)
+    code: object = event.event_code
+    if not _is_name(code):
+        raise SerializationError(f"event code {code!r}: give a non-empty string, such as 'order.paid'")
+    if event.idempotency_key is not None and not _is_name(event.idempotency_key):
+        raise SerializationError(
+            f"event {code!r}: idempotency key {event.idempotency_key!r}: give a non-empty string, or None"
+        )
+    return event
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != "" and is_text(value)
 
 
 def _entry(event: Event, app_id: str, now: float, max_bytes: int, emitter: CurrentInvocation | None) -> EventEmitted:
-    payload, key = event.payload, event.idempotency_key
-    code: object = event.event_code
-    if not isinstance(code, str) or not code:
-        raise SerializationError(f"event code {code!r}: give a non-empty string, such as 'order.paid'")
+    code, payload, key = event
     raw = encode_payload(payload, event_code=code, max_bytes=max_bytes)
     if key is not None:
         event_id = ids.keyed_event_id(app_id, code, key)

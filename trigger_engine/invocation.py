@@ -51,6 +51,9 @@ class Invocation(Generic[R]):
 
         Raises TaskFailed, InvocationCancelled, ResultTimeout, InvocationNotFound, BackendUnavailable.
         """
+        stored = await self._stored()
+        if stored.state.status.is_final:
+            return cast(R, outcome(stored, self._decode_result))
         session = await self._app._connections.session()
         try:
             async with asyncio.timeout(timeout):

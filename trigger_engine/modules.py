@@ -72,6 +72,8 @@ def load_app_module(target: str) -> ModuleType:
     """
     if target.endswith(".py") or "/" in target or os.sep in target:
         return _load_path(Path(os.path.abspath(target)))
+    if not all(target.split(".")):
+        raise ConfigError(f"{target!r} is not a module name: write it like pkg.tasks, or give the file's path")
     _put_first(Path.cwd())
     try:
         return import_module(target)
@@ -82,8 +84,6 @@ def load_app_module(target: str) -> ModuleType:
             f"there is no module {target!r} in {Path.cwd()} or on the import path: "
             "check the spelling, change to the project's folder, or give the path of the file"
         ) from exc
-    except ValueError as exc:
-        raise ConfigError(f"{target!r} is not a module name: write it like pkg.tasks, or give the file's path") from exc
 
 
 def _load_path(file: Path) -> ModuleType:

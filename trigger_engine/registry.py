@@ -9,6 +9,7 @@ from typing import Any
 from trigger_engine.declaration import Declared
 from trigger_engine.entries.definitions import TriggerDefinition
 from trigger_engine.errors import DeclarationError, UnknownTask
+from trigger_engine.suggestions import did_you_mean
 from trigger_engine.task import Task
 from trigger_engine.trigger_builder import TriggerBuilder
 from trigger_engine.values import Codec
@@ -58,11 +59,8 @@ class Registry:
             raise UnknownTask(f"the trigger on {by} watches a task that is not declared: {self._unknown(watched)}")
 
     def _unknown(self, task_id: str) -> str:
-        from difflib import get_close_matches
-
-        near = get_close_matches(task_id, self.tasks, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ""
-        return f"no task {task_id!r}{hint} Add its module to trigger_task_modules if it is not imported by a runner"
+        hint = did_you_mean(task_id, self.tasks)
+        return f"no task {task_id!r}{hint or ':'} add its module to trigger_task_modules if no runner imports it"
 
     def _check_callables(self, task: Task[Any, Any], declared: Declared) -> None:
         """A name stands for one function: the log knows filters and providers by their names."""

@@ -48,11 +48,7 @@ class ResultFollower:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-        error = BackendUnavailable("the app was closed while a result was awaited: keep `async with app` open")
-        for signals in list(self._waiters.values()):
-            for signal in signals:
-                if not signal.done():
-                    signal.set_exception(error)
+        self._fail(BackendUnavailable("the app was closed while a result was awaited: keep `async with app` open"))
 
     def _drop(self, invocation_id: str, signal: asyncio.Future[None]) -> None:
         signals = self._waiters.get(invocation_id, set())
@@ -73,27 +69,42 @@ class ResultFollower:
     async def _follow(self, begun: asyncio.Future[None]) -> None:
         try:
             bookmark = await self._log.tail()
-        except BaseException as exc:
-            if not begun.done():
-                begun.set_exception(exc) if isinstance(exc, Exception) else begun.cancel()
-            raise
-        begun.set_result(None)
-        while True:
-            bookmark = await self._next(bookmark)
+            begun.set_result(None)
+            while True:
+                bookmark = await self._next(bookmark)
+        except Exception as exc:
+            self._fail(exc)
 
     async def _next(self, bookmark: Bookmark) -> Bookmark:
         try:
             batch = await self._log.follow(bookmark, wait=_WAIT)
+            self._wake([entry.invocation_id for _, entry in batch.entries if isinstance(entry, _ENDS)])
+            return batch.bookmark
+        except (LogReplaced, LogTrimmed) as exc:
+            return await self._start_again(bookmark, exc)
         except BackendUnavailable as exc:
-            logger.warning("results: %s", exc)
-            await asyncio.sleep(_RETRY_DELAY)
-            return bookmark
-        except (LogReplaced, LogTrimmed):
+            return await self._pause(bookmark, exc)
+
+    async def _start_again(self, bookmark: Bookmark, reason: Exception) -> Bookmark:
+        logger.info("results: %s", reason)
+        try:
             tail = await self._log.tail()
-            self._wake(list(self._waiters))
-            return tail
-        self._wake([entry.invocation_id for _, entry in batch.entries if isinstance(entry, _ENDS)])
-        return batch.bookmark
+        except BackendUnavailable as exc:
+            return await self._pause(bookmark, exc)
+        self._wake(list(self._waiters))
+        return tail
+
+    async def _pause(self, bookmark: Bookmark, reason: Exception) -> Bookmark:
+        logger.warning("results: %s", reason)
+        await asyncio.sleep(_RETRY_DELAY)
+        return bookmark
+
+    def _fail(self, error: Exception) -> None:
+        waiting = [signal for signals in self._waiters.values() for signal in signals]
+        for each in (self._begun, *waiting):
+            if each is not None and not each.done():
+                each.set_exception(error)
+                each.exception()  # A waiter that gives up in this moment must not leave a warning behind.
 
     def _wake(self, invocation_ids: list[str]) -> None:
         for invocation_id in invocation_ids:

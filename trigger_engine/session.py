@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from trigger_engine.entries.facts import AnyEntry
-from trigger_engine.errors import BackendUnavailable
 from trigger_engine.log.contract import Backend, Clock, EventLog, Outcome, Part
 from trigger_engine.log.group_commit import GroupCommit
 from trigger_engine.result_follower import ResultFollower
-
-_RESEND_DELAYS = (0.05, 0.2, 0.5)
 
 
 class Session:
@@ -25,7 +23,7 @@ class Session:
         self.results = ResultFollower(log)
 
     async def append(self, part: Part) -> Outcome:
-        """Appends one part durably; resends after an ambiguous failure (entry ids make that safe).
+        """Appends one part durably.
 
         Raises BackendUnavailable when the backend stays unreachable, SerializationError, PayloadTooLarge.
         """
@@ -33,11 +31,6 @@ class Session:
 
     async def append_all(self, parts: Sequence[Part]) -> list[Outcome]:
         """Appends several parts in one atomic write; raises what `append` raises."""
-        for delay in _RESEND_DELAYS:
-            try:
-                return await self.commits.append_all(parts)
-            except BackendUnavailable:
-                await asyncio.sleep(delay)
         return await self.commits.append_all(parts)
 
     async def append_entry(self, entry: AnyEntry) -> Outcome:
@@ -77,9 +70,19 @@ class Connections:
         async with self._locks.setdefault(loop, asyncio.Lock()):
             session = self._sessions.get(loop)
             if session is None:
+                self._drop_dead_loops()
                 session = Session(await self.backend.open(clock=self.clock))
                 self._sessions[loop] = session
         return session
+
+    def _drop_dead_loops(self) -> None:
+        """A session refers to its loop, so that a weak key alone would keep both."""
+        tables: tuple[WeakKeyDictionary[asyncio.AbstractEventLoop, Any], ...]
+        tables = (self._sessions, self._locks, self._users)
+        for table in tables:
+            for loop in [reference() for reference in table.keyrefs()]:
+                if loop is not None and loop.is_closed():
+                    table.pop(loop, None)
 
     def enter(self) -> None:
         """Counts a user of the running loop's session."""

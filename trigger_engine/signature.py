@@ -142,7 +142,7 @@ class TaskSignature:
         most = len(self._positional)
         fewest = sum(name in self.required for name in self._positional)
         takes = f"{most}" if fewest == most else f"from {fewest} to {most}"
-        plural = "" if most == 1 else "s"
+        plural = "" if fewest == most == 1 else "s"
         were = "was" if count == 1 else "were"
         return f"{self.task_id}() takes {takes} positional argument{plural} but {count} {were} given"
 

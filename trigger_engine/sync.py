@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from trigger_engine.current import running
 from trigger_engine.errors import SyncInAsyncError
-from trigger_engine.event import Event, EventLike
+from trigger_engine.event import Event, EventLike, checked_events
 
 if TYPE_CHECKING:
     from trigger_engine.app import TriggerEngine
@@ -39,15 +39,13 @@ class SyncFacade:
         self, event_code: str, payload: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None
     ) -> str:
         """As `TriggerEngine.emit_event`."""
-        return self.emit_events([Event(event_code, payload, idempotency_key)])[0]
+        _refuse_in_loop("emit_event")
+        return self._emit([Event(event_code, payload, idempotency_key)])[0]
 
     def emit_events(self, events: Sequence[EventLike]) -> list[str]:
         """As `TriggerEngine.emit_events`."""
         _refuse_in_loop("emit_events")
-        current = running.get()
-        if current is not None and current.outbox is not None:
-            return current.outbox.emit([Event(*event) for event in events])
-        return self._wait(lambda: self._app.emit_events(events))
+        return self._emit(events)
 
     def enqueue(self, task: Task[P, R] | TaskCall[P, R], /, *args: P.args, **kwargs: P.kwargs) -> SyncInvocation[R]:
         """Enqueues one invocation: `app.sync.enqueue(task, x=1)`, `app.sync.enqueue(task.options(delay=5), x=1)`."""
@@ -61,6 +59,12 @@ class SyncFacade:
         """As `TriggerEngine.invocation`."""
         _refuse_in_loop("invocation")
         return SyncInvocation(self, self._wait(lambda: self._app.invocation(invocation_id)))
+
+    def _emit(self, events: Sequence[EventLike]) -> list[str]:
+        current = running.get()
+        if current is not None and current.outbox is not None:
+            return current.outbox.emit(checked_events(events))
+        return self._wait(lambda: self._app.emit_events(events))
 
     def _wait(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         current = running.get()
@@ -116,9 +120,12 @@ class Portal:
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """The running loop of the daemon thread."""
+        if self._pid != os.getpid():
+            # The fork may have happened while another thread held the lock.
+            self._lock, self._loop, self._pid = threading.Lock(), None, os.getpid()
         with self._lock:
-            if self._loop is None or self._pid != os.getpid():
-                self._loop, self._pid = _start_loop(), os.getpid()
+            if self._loop is None:
+                self._loop = _start_loop()
             return self._loop
 
 

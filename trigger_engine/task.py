@@ -12,12 +12,16 @@ from trigger_engine.core.retry import RetryPolicy
 from trigger_engine.errors import DeclarationError
 from trigger_engine.invocation import Invocation
 from trigger_engine.signature import TaskSignature
+from trigger_engine.values import is_text
 
 if TYPE_CHECKING:
     from trigger_engine.app import TriggerEngine
 
 P = ParamSpec("P")
 R = TypeVar("R")
+TASK_OPTIONS = ("triggers", "task_id", "max_retries", "retry_for", "timeout", "queue", "run_in")
+"""The keywords of `@app.task(…)`."""
+_LONGEST_DELAY = timedelta(days=36500).total_seconds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,10 @@ class CallOptions:
     delay: float | None = None
     idempotency_key: str | None = None
     queue: str | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Those that are not None, by name."""
+        return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,21 +82,24 @@ class Task(Generic[P, R]):
         """The same task with options for one call.
 
         `delay`: seconds or a timedelta; `idempotency_key`: the first call with a key counts, later ones return its
-        invocation; `queue`: where it waits.
+        invocation; `queue`: where it waits. Raises DeclarationError.
         """
-        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
-        return TaskCall(self, CallOptions(delay=seconds, idempotency_key=idempotency_key, queue=queue))
+        return TaskCall(
+            self, make_call_options(self.task_id, delay=delay, idempotency_key=idempotency_key, queue=queue)
+        )
 
 
 class AsyncTask(Task[P, R]):
     """A task declared with `async def`: it runs on the runner's event loop."""
 
+    func: Callable[P, Coroutine[Any, Any, R]]
     is_async = True
 
 
 class SyncTask(Task[P, R]):
     """A task declared with `def`: it runs in a thread or in a child process."""
 
+    func: Callable[P, R]
     is_async = False
 
 
@@ -99,6 +110,10 @@ class TaskCall(Generic[P, R]):
         self.task = task
         self.call_options = options
 
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.call_options.given().items())
+        return f"<{type(self.task).__name__} {self.task.task_id} with {given}>"
+
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Invocation[R]:
         """Enqueues one invocation with these options; raises what calling the task raises."""
         return await self.task.app._enqueue(self.task, self.task.signature.bind(*args, **kwargs), self.call_options)
@@ -108,8 +123,7 @@ class TaskCall(Generic[P, R]):
     ) -> TaskCall[P, R]:
         """These options, with the given ones changed."""
         changed = self.task.options(delay=delay, idempotency_key=idempotency_key, queue=queue).call_options
-        given = {name: value for name in CallOptions.__slots__ if (value := getattr(changed, name)) is not None}
-        return TaskCall(self.task, replace(self.call_options, **given))
+        return TaskCall(self.task, replace(self.call_options, **changed.given()))
 
 
 class TaskDecorator(Protocol):
@@ -123,6 +137,20 @@ class TaskDecorator(Protocol):
     def __call__(self, func: Callable[P, R], /) -> SyncTask[P, R]: ...
 
 
+def make_call_options(
+    task_id: str, *, delay: timedelta | float | None, idempotency_key: str | None, queue: str | None
+) -> CallOptions:
+    """Checked options of one call. Raises DeclarationError naming the task and the option."""
+    seconds = None if delay is None else _seconds(delay)
+    if delay is not None and (seconds is None or not abs(seconds) <= _LONGEST_DELAY):
+        raise DeclarationError(f"task {task_id}: delay is {delay!r}: give seconds or a timedelta, at most 100 years")
+    if idempotency_key is not None:
+        _check_name(task_id, "idempotency_key", idempotency_key)
+    if queue is not None:
+        _check_name(task_id, "queue", queue)
+    return CallOptions(delay=seconds, idempotency_key=idempotency_key, queue=queue)
+
+
 def make_settings(
     task_id: str,
     *,
@@ -134,16 +162,16 @@ def make_settings(
     run_in: Any,
 ) -> TaskSettings:
     """Checked settings of a task. Raises DeclarationError naming the task and the option."""
-    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    _check_name(task_id, "task_id", task_id)
     classes = retry_for if isinstance(retry_for, tuple) else (retry_for,)
-    if not isinstance(max_retries, int) or max_retries < 0:
+    if not isinstance(max_retries, int) or isinstance(max_retries, bool) or max_retries < 0:
         raise DeclarationError(f"task {task_id}: max_retries is {max_retries!r}: give a whole number, 0 or more")
     if not all(inspect.isclass(c) and issubclass(c, BaseException) for c in classes):
         raise DeclarationError(f"task {task_id}: retry_for is {retry_for!r}: give exception classes, one or a tuple")
-    if seconds is not None and not seconds > 0:
+    seconds = None if timeout is None else _seconds(timeout)
+    if timeout is not None and (seconds is None or not seconds > 0):
         raise DeclarationError(f"task {task_id}: timeout is {timeout!r}: give seconds above 0, or None for no limit")
-    if not queue or not isinstance(queue, str):
-        raise DeclarationError(f"task {task_id}: queue is {queue!r}: give a name")
+    _check_name(task_id, "queue", queue)
     if is_async and run_in is not None:
         raise DeclarationError(
             f"task {task_id}: run_in is for def tasks, an async task runs on the event loop: drop it"
@@ -152,3 +180,14 @@ def make_settings(
         raise DeclarationError(f'task {task_id}: run_in is {run_in!r}: give "thread" or "process"')
     retries = RetryPolicy(max_retries=max_retries, retry_for=classes)
     return TaskSettings(retries=retries, timeout=seconds, queue=queue, run_in=run_in)
+
+
+def _seconds(given: object) -> float | None:
+    if isinstance(given, timedelta):
+        return given.total_seconds()
+    return given if isinstance(given, (int, float)) and not isinstance(given, bool) else None
+
+
+def _check_name(task_id: str, option: str, name: object) -> None:
+    if not isinstance(name, str) or not name.strip() or not is_text(name):
+        raise DeclarationError(f"task {task_id}: {option} is {name!r}: give a non-empty string")

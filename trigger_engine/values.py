@@ -148,6 +148,15 @@ def encode_payload(payload: Mapping[str, Any] | None, *, event_code: str, max_by
     return msgspec.Raw(encoded)
 
 
+def is_text(text: str) -> bool:
+    """True for a str without lone surrogates, which no store could keep."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def type_name(type_: Any) -> str:
     """A type or annotation as people write it."""
     if not isinstance(type_, type) or getattr(type_, "__args__", None):

@@ -138,11 +138,17 @@ def recorded_ends(log: Log, *, track_keys: bool = True) -> list[Any]:
     return sorted((entry.trigger_id, entry.entry_id) for _, entry in valid if isinstance(entry, ChainEnded))
 
 
-def judged(log: Log, limits: Limits = DEFAULTS) -> list[Judgement]:
-    """Everything that a matcher says of a log, which nobody has judged; the oracle agrees."""
+def read(log: Log, limits: Limits = DEFAULTS) -> Matcher:
+    """A matcher that has read a log."""
     matcher = Matcher(limits, track_keys=True)
     for position, entry in log.entries:
         matcher.read(position, entry)
+    return matcher
+
+
+def judged(log: Log, limits: Limits = DEFAULTS) -> list[Judgement]:
+    """Everything that a matcher says of a log, which nobody has judged; the oracle agrees."""
+    matcher = read(log, limits)
     found = []
     while matcher.unjudged:
         found.append(matcher.judge(answer(matcher.questions())))

@@ -30,6 +30,7 @@ from trigger_engine.entries.definitions import (
 from trigger_engine.entries.encoding import encode_entry
 from trigger_engine.entries.facts import (
     AnyEntry,
+    Cancelled,
     CronTicked,
     EventEmitted,
     Failed,
@@ -70,6 +71,10 @@ class Expected:
 
     runs: list[Run]
     failures: set[tuple[str, str]]
+
+
+_Ends = list[tuple[Position, str]]
+"""Where invocations end. A key that is forgotten may be used again: then its invocation begins another life."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +187,7 @@ def _runs_of(trigger_id: str, valid: Entries, limits: Limits, says: Says, failur
     runs: list[Run] = []
     history: list[_Met] = []
     fired_at = 0
+    ends = [(p, e.invocation_id) for p, e in valid if isinstance(e, Succeeded | Failed | Cancelled)]
     for index, (position, entry) in enumerate(valid):
         contents = [c for c in _slots(valid[:index], valid).values() if c.trigger.id == trigger_id]
         if not contents:
@@ -195,7 +201,8 @@ def _runs_of(trigger_id: str, valid: Entries, limits: Limits, says: Says, failur
         if not met:
             continue
         history += met
-        found = (met, 0) if trigger.logic == "or" else _complete(list(conditions.values()), history, fired_at, limits)
+        is_or = trigger.logic == "or"
+        found = (met, 0) if is_or else _complete(list(conditions.values()), history, ends, fired_at, limits)
         if found is None:
             continue
         fired_at = position
@@ -216,7 +223,7 @@ def _runs_of(trigger_id: str, valid: Entries, limits: Limits, says: Says, failur
 
 
 def _complete(
-    conditions: list[Condition], history: list[_Met], fired_at: Position, limits: Limits
+    conditions: list[Condition], history: list[_Met], ends: _Ends, fired_at: Position, limits: Limits
 ) -> tuple[list[_Met], int] | None:
     """What an AND fires with now; None while a source has nothing."""
     found: list[_Met] = []
@@ -226,7 +233,7 @@ def _complete(
         for group in [on_task] if task is not None else [[condition_id] for condition_id in on_task]:
             for condition_id in group:
                 arrived: list[_Met] = []
-                for completed_at, contributions in _groups(group, history):
+                for completed_at, contributions in _groups(group, history, ends):
                     if completed_at > fired_at:
                         kept, lost = _newest(contributions[condition_id], limits)
                         arrived, dropped = arrived + kept, dropped + lost
@@ -237,19 +244,20 @@ def _complete(
     return found, dropped
 
 
-def _groups(group: list[str], history: list[_Met]) -> list[tuple[Position, dict[str, list[_Met]]]]:
+def _groups(group: list[str], history: list[_Met], ends: _Ends) -> list[tuple[Position, dict[str, list[_Met]]]]:
     """Every completed group: where it was completed, and its contributions by condition."""
     complete: list[tuple[Position, dict[str, list[_Met]]]] = []
-    by_invocation: dict[str, dict[str, list[_Met]]] = {}
+    by_life: dict[tuple[str, int], dict[str, list[_Met]]] = {}
     entries = {met.position: met.entry for met in history if met.condition.id in group}
     for position, entry in sorted(entries.items(), key=lambda item: item[0]):
-        key = entry.invocation_id if isinstance(entry, InvocationEntry) else entry.id
-        partial = by_invocation.setdefault(key, {})
+        name = entry.invocation_id if isinstance(entry, InvocationEntry) else entry.id
+        life = (name, sum(ended == name for at, ended in ends if at < position))
+        partial = by_life.setdefault(life, {})
         for met in history:
             if met.position == position and met.condition.id in group:
                 partial.setdefault(met.condition.id, []).append(met)
         if len(partial) == len(group):
-            complete.append((position, by_invocation.pop(key)))
+            complete.append((position, by_life.pop(life)))
     return complete
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from tests.core.declaring import raw
+from tests.core.declaring import raw, trigger
 from trigger_engine.core.lifecycle import InvocationState, move, next_attempt
-from trigger_engine.entries.definitions import TriggerDefinition
+from trigger_engine.entries.definitions import Condition, TriggerDefinition
 from trigger_engine.entries.encoding import decode_entry, encode_entry
 from trigger_engine.entries.facts import (
     AnyEntry,
@@ -85,14 +85,14 @@ class Log:
             )
         )
 
-    def change(self, kind: str, trigger: TriggerDefinition, term: Position | None = None) -> None:
+    def change(self, kind: str, changed: TriggerDefinition, term: Position | None = None) -> None:
         self.append(
             CHANGES[kind](
                 id=f"{kind}-{len(self.entries)}",
                 time=self.time,
                 term=self.term if term is None else term,
-                trigger_id=trigger.id,
-                slot=trigger.slot,
+                trigger_id=changed.id,
+                slot=changed.slot,
             )
         )
 
@@ -211,3 +211,16 @@ class Call:
 
     def hand_back(self) -> str:
         return self.append("handed-back")
+
+
+def log_with(*triggers: TriggerDefinition) -> Log:
+    """A log whose first declaration holds these triggers."""
+    log = Log()
+    log.elect()
+    log.declare(*triggers, from_start=True)
+    return log
+
+
+def log_for(*conditions: Condition, logic: str = "or") -> Log:
+    """A log with one trigger."""
+    return log_with(trigger(*conditions, logic=logic))

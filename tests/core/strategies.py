@@ -140,20 +140,24 @@ def _step(random: Random, pool: list[TriggerDefinition]) -> Step:
     )
 
 
-Script = tuple[tuple[TriggerDefinition, ...], list[Step]]
-"""The triggers of the first declaration, and what happens then."""
+class Script:
+    """What follows from a seed. `first`: the triggers of the first declaration; `steps`: what happens then."""
 
+    def __init__(self, seed: int, size: int) -> None:
+        random = Random(seed)
+        pool = [_trigger(random) for _ in range(8)]
+        self.first = tuple(random.sample(pool, 5))
+        self.steps = [_step(random, pool) for _ in range(size)]
+        self._made = f"Script({seed}, {size})"
 
-def script(seed: int, size: int) -> Script:
-    random = Random(seed)
-    pool = [_trigger(random) for _ in range(8)]
-    return tuple(random.sample(pool, 5)), [_step(random, pool) for _ in range(size)]
+    def __repr__(self) -> str:
+        return self._made
 
 
 def scripts(max_size: int) -> st.SearchStrategy[Script]:
     """Mostly long ones."""
     sizes = st.integers(0, max_size).map(lambda missing: max_size - missing * missing // max_size)
-    return st.builds(script, st.integers(0, 2**32), sizes)
+    return st.builds(Script, st.integers(0, 2**32), sizes)
 
 
 def apply(step: Step, log: Log) -> None:

@@ -13,7 +13,7 @@ from tests.core.declaring import on_any_result, on_cron, on_event, on_exception,
 from tests.core.oracle import equal_filter
 from tests.core.recorded_log import Log
 from tests.core.strategies import MAPPINGS
-from trigger_engine.core.filters import decode, freeze
+from trigger_engine.core.filters import decode, freeze, lookup
 from trigger_engine.core.index import Candidate, Index
 from trigger_engine.core.judgement import FailedFilter
 from trigger_engine.entries.definitions import CallableFilter, Condition, EventCondition, MappingFilter
@@ -188,12 +188,26 @@ def test_of_many_conditions_on_one_event_only_those_that_match_are_looked_at(mon
     assert len(looked_at) < 20
 
 
-def test_many_different_keys_cost_no_more_than_the_value_has() -> None:
-    conditions = [on_event("a", {f"key {number}": 1}) for number in range(2000)]
+@pytest.mark.parametrize(("many_conditions", "large_value"), [(True, False), (False, True)])
+def test_of_conditions_and_value_the_smaller_is_walked(
+    many_conditions: bool, large_value: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[Any] = []
+
+    def counted(function: Any) -> Any:
+        def call(*given: Any) -> Any:
+            steps.append(given)
+            return function(*given)
+
+        return call
+
+    monkeypatch.setattr("trigger_engine.core.index.lookup", counted(lookup))
+    monkeypatch.setattr("trigger_engine.core.index.freeze", counted(freeze))
+    conditions = [on_event("a", {f"key {number}": 1}) for number in range(2000 if many_conditions else 10)]
     index = index_of(*conditions)
-    tree = index.tables["event"]["a"].trees["payload"]
-    assert len(tree.children) == 2000
-    assert found(index, event({"key 7": 1, "key 8": 2, "other": 1})) == ids(conditions[7])
+    more = {f"other {number}": 1 for number in range(2000 if large_value else 1)}
+    assert found(index, event({"key 7": 1, "key 8": 2, **more})) == ids(conditions[7])
+    assert len(steps) < 20
 
 
 payloads = st.sampled_from([decode(raw(mapping)) for mapping in MAPPINGS] + [None, [1], "x"])

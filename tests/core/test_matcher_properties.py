@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,11 +18,10 @@ from trigger_engine.core.matcher import Matcher
 
 def written(script: Script) -> Log:
     """The log of a script, without what a leader would append."""
-    first, happenings = script
     log = Log()
     log.elect()
-    log.declare(*first, from_start=True)
-    for step in happenings:
+    log.declare(*script.first, from_start=True)
+    for step in script.steps:
         apply(step, log)
     return log
 
@@ -35,7 +36,7 @@ def short(run: Run) -> tuple[str, str, bool]:
     return run.trigger_id, run.participants[-1][1] if run.ended else run.run_id, run.ended
 
 
-@settings(max_examples=150)
+@settings(max_examples=300)
 @given(scripts(max_size=40), st.data())
 def test_any_split_into_batches_gives_the_runs_of_the_oracle(script: Script, data: st.DataObject) -> None:
     log = written(script)
@@ -57,7 +58,7 @@ def test_any_split_into_batches_gives_the_runs_of_the_oracle(script: Script, dat
     assert failures == wanted.failures
 
 
-@settings(max_examples=60)
+@settings(max_examples=120)
 @given(scripts(max_size=50))
 def test_a_log_that_refuses_void_entries_leads_to_the_same_runs(script: Script) -> None:
     log = written(script)
@@ -71,7 +72,7 @@ def test_a_log_that_refuses_void_entries_leads_to_the_same_runs(script: Script) 
     assert sorted(found) == sorted(map(short, expected(log.entries, LIMITS, says, track_keys=True).runs))
 
 
-@settings(max_examples=60)
+@settings(max_examples=120)
 @given(scripts(max_size=30))
 def test_a_restored_matcher_is_the_one_that_never_stopped(script: Script) -> None:
     log = written(script)
@@ -88,22 +89,23 @@ def test_a_restored_matcher_is_the_one_that_never_stopped(script: Script) -> Non
 
 def check(log: Log) -> None:
     wanted = expected(log.entries, LIMITS, says, track_keys=True)
-    assert sorted(recorded_runs(log), key=repr) == sorted((run for run in wanted.runs if not run.ended), key=repr)
+    found, runs = Counter(recorded_runs(log)), Counter(run for run in wanted.runs if not run.ended)
+    assert set(found) == set(runs)
+    assert found <= runs  # an event whose key was forgotten comes again under its id: while its run is open, that is it
     assert recorded_ends(log) == sorted((run.trigger_id, run.participants[-1][1]) for run in wanted.runs if run.ended)
     assert recorded_failures(log) == wanted.failures
 
 
-@settings(max_examples=150)
+@settings(max_examples=300)
 @given(scripts(max_size=25), st.data())
 def test_leaders_who_come_and_go_record_the_runs_of_the_oracle_once(script: Script, data: st.DataObject) -> None:
-    first, happenings = script
     log = Log()
-    for step in happenings[:2]:
+    for step in script.steps[:2]:
         apply(step, log)
-    leader = Leader(log, LIMITS, first)
+    leader = Leader(log, LIMITS, script.first)
     checkpoint: Checkpoint | None = None
     unsent = []
-    for step in happenings[2:]:
+    for step in script.steps[2:]:
         apply(step, log)
         match data.draw(st.sampled_from(["wait", "cycle", "cycle", "checkpoint", "die", "die late", "zombie"])):
             case "cycle":
@@ -112,34 +114,33 @@ def test_leaders_who_come_and_go_record_the_runs_of_the_oracle_once(script: Scri
                 leader.cycle()
                 checkpoint = leader.checkpoint()
             case "die":
-                leader = Leader(log, LIMITS, first, checkpoint, reads_first=data.draw(st.booleans()))
+                leader = Leader(log, LIMITS, script.first, checkpoint, reads_first=data.draw(st.booleans()))
             case "die late":
                 leader.cycle()
-                leader = Leader(log, LIMITS, first, checkpoint, reads_first=data.draw(st.booleans()))
+                leader = Leader(log, LIMITS, script.first, checkpoint, reads_first=data.draw(st.booleans()))
             case "zombie":
                 leader.read()
                 unsent, dead = leader.judge(), leader
-                leader = Leader(log, LIMITS, first, checkpoint, reads_first=data.draw(st.booleans()))
+                leader = Leader(log, LIMITS, script.first, checkpoint, reads_first=data.draw(st.booleans()))
                 dead.append(unsent)
     leader.finish()
     check(log)
 
 
-@settings(max_examples=25)
+@settings(max_examples=50)
 @given(scripts(max_size=12), st.booleans())
 def test_the_leader_may_change_at_every_position(script: Script, with_checkpoint: bool) -> None:
-    first, happenings = script
-    for change_at in range(len(happenings) + 1):
+    for change_at in range(len(script.steps) + 1):
         log = Log()
-        leader = Leader(log, LIMITS, first)
+        leader = Leader(log, LIMITS, script.first)
         checkpoint = None
-        for index, step in enumerate(happenings):
+        for index, step in enumerate(script.steps):
             apply(step, log)
             if index % 2:
                 leader.cycle()
                 checkpoint = leader.checkpoint() if with_checkpoint and index < change_at else checkpoint
             if index == change_at:
-                leader = Leader(log, LIMITS, first, checkpoint)
+                leader = Leader(log, LIMITS, script.first, checkpoint)
         leader.finish()
         check(log)
 
@@ -166,19 +167,19 @@ def collected(matcher: Matcher) -> Snapshot:
     )
 
 
-@settings(max_examples=80)
+@settings(max_examples=150)
 @given(scripts(max_size=25), st.booleans())
 def test_a_replay_asks_nothing_and_ends_where_the_leader_is(script: Script, reads_first: bool) -> None:
-    first, happenings = script
     log = Log()
-    leader = Leader(log, LIMITS, first)
-    for index, step in enumerate(happenings):
+    leader = Leader(log, LIMITS, script.first)
+    for index, step in enumerate(script.steps):
         apply(step, log)
         if index % 4 == 3:
             leader.cycle()
     leader.finish()
-    follower = Leader(log, LIMITS, first, reads_first=reads_first)
-    assert follower.matcher.questions() == []
+    follower = Leader(log, LIMITS, script.first, reads_first=reads_first)
+    recorded = follower.matcher.recorded
+    assert all(question.position > recorded for question in follower.matcher.questions())
     assert follower.judge() == []
     leader.read()
     assert leader.judge() == []

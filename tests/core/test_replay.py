@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.core.declaring import on_event, on_status, trigger
-from tests.core.leading import Leader, recorded_runs
+from tests.core.leading import Leader, answer, recorded_runs
 from tests.core.recorded_log import Log
 from trigger_engine.core.checkpoint import decode_snapshot
 from trigger_engine.core.judgement import Limits, compose
@@ -13,6 +13,7 @@ from trigger_engine.core.matcher import Matcher
 from trigger_engine.entries.facts import EMPTY_MAP, Judged
 
 JOIN = trigger(on_event("a", "?truthy"), on_event("b"), logic="and", slot="0")
+ONE = trigger(on_event("c"), slot="2")
 GROUP = trigger(on_status("m.f", "pending"), on_status("m.f", "running"), on_event("b"), logic="and", slot="1")
 
 
@@ -108,14 +109,48 @@ def test_a_judgement_of_a_former_term_counts_and_a_late_one_does_not() -> None:
 
 
 def test_ones_own_record_changes_nothing_more() -> None:
-    log, leader = led()
+    log, leader = led(JOIN, ONE)
     log.event("a", {"k": 1})
+    log.event("c")
     leader.cycle()
+    log.event("c")
+    parts = leader.judge()
+    leader.read()
+    parts += leader.judge()
     before = decode_snapshot(leader.matcher.snapshot())
+    leader.append(parts)
     leader.read()
     after = decode_snapshot(leader.matcher.snapshot())
     assert (after.joins, after.judged, after.outputs) == (before.joins, before.judged, [])
     assert leader.matcher.recorded == leader.matcher.judged
+
+
+def test_a_record_that_lags_behind_what_is_judged_does_not_take_it_back() -> None:
+    log, leader = led()
+    log.event("a", {"k": 1})
+    leader.read()
+    parts = leader.judge()
+    log.event("a", {"k": 1})
+    leader.read()
+    leader.judge()
+    judged = leader.matcher.judged
+    leader.append(parts)
+    leader.read()
+    assert leader.matcher.judged == judged
+    assert leader.matcher.recorded < judged
+
+
+def test_what_was_recorded_before_the_first_declaration_does_not_keep_it_from_reaching_back() -> None:
+    log = Log()
+    term = log.elect()
+    log.event("c")
+    log.append(Judged(id="judged", time=0.0, term=term, upto=20))
+    seen = log.event("c")
+    log.declare(ONE, from_start=True)
+    matcher = Matcher(Limits(), track_keys=True)
+    for position, entry in log.entries:
+        matcher.read(position, entry)
+    assert [firing.cause for firing in matcher.judge({}).firings] == [seen]
 
 
 @pytest.mark.parametrize("split", range(1, 5))
@@ -124,7 +159,8 @@ def test_a_record_may_arrive_in_pieces_with_a_checkpoint_between(split: int) -> 
     log.event("a", {"k": 1})
     log.event("b")
     leader.read()
-    judgement = leader.matcher.judge({(30, JOIN.conditions[0].id): True})
+    judgement = leader.matcher.judge(answer(leader.matcher.questions()))
+    assert len(judgement.firings) == 2
     arguments = {firing.run_id: EMPTY_MAP for firing in judgement.firings}
     leader.append([compose(judgement, arguments, term=leader.term, now=0.0)])
     matcher = Matcher(Limits(), track_keys=False)

@@ -202,8 +202,8 @@ def test_every_move_says_which_statuses_it_reaches() -> None:
 def test_it_agrees_with_the_oracle_and_survives_its_encoding(script: Script) -> None:
     log = Log()
     log.elect()
-    log.declare(*script[0])
-    for step in script[1]:
+    log.declare(*script.first)
+    for step in script.steps:
         apply(step, log)
     valid = dict(valid_entries(log.entries, track_keys=True))
     validity = Validity(track_keys=True)

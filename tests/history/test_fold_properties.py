@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.core.leading import Leader
 from tests.core.oracle import valid_entries
 from tests.core.recorded_log import Log
-from tests.core.strategies import apply, script
+from tests.core.strategies import Script, apply
 from trigger_engine.core.judgement import Limits
 from trigger_engine.core.matcher import Matcher
 from trigger_engine.entries.facts import AnyEntry, Position, RetentionApplied
@@ -34,17 +34,17 @@ Entries = Sequence[tuple[Position, AnyEntry]]
 
 def told(seed: int, size: int) -> Log:
     """A log in which leaders judge now and then, and are replaced."""
-    first, steps = script(seed, size)
+    script = Script(seed, size)
     random = Random(seed)
     log = Log()
-    leader = Leader(log, LIMITS, first)
-    for step in steps:
+    leader = Leader(log, LIMITS, script.first)
+    for step in script.steps:
         apply(step, log)
         chance = random.random()
         if chance < 0.2:
             leader.cycle()
         elif chance < 0.25:
-            leader = Leader(log, LIMITS, first)
+            leader = Leader(log, LIMITS, script.first)
     leader.finish()
     return log
 

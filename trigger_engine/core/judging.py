@@ -71,7 +71,7 @@ def judge(prepared: Prepared, triggers: Triggers, verdicts: Verdicts, *, facts: 
     for (position, entry, statuses), candidates in prepared.matches:
         for trigger_id, met in _met(position, entry, candidates, verdicts, failures):
             machine = triggers.machines[trigger_id]
-            condition_ids = machine.in_order(met)
+            condition_ids = met if len(met) == 1 else machine.in_order(met)
             outcome = machine.fold(position, entry, condition_ids)
             if outcome is None:
                 kept += [ContributionKept(trigger_id, condition_id, entry.id) for condition_id in condition_ids]

@@ -36,7 +36,7 @@ class Machine:
 
     def in_order(self, condition_ids: Sequence[str]) -> Sequence[str]:
         """These conditions in the order in which the trigger declares them."""
-        return condition_ids if len(condition_ids) == 1 else [one for one in self.conditions if one in condition_ids]
+        return [one for one in self.conditions if one in condition_ids]
 
     def fold(self, position: Position, entry: AnyEntry, condition_ids: Sequence[str]) -> Firing | EndedChain | None:
         """What an entry brings about that meets these conditions (in order); None when they only wait for others."""

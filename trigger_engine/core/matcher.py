@@ -131,8 +131,7 @@ class Matcher:
 
     def questions(self) -> list[Question]:
         """What callables must say of entries read but unjudged, up to the next change of the triggers in force."""
-        if self._prepared is None:
-            self._prepared = judging.prepare(self._queue, self._triggers.index, self.read_upto)
+        self._prepared = judging.prepare(self._queue, self._triggers.index, self.read_upto)
         return [
             Question(candidate.id, position, entry, candidate.callables)
             for (position, entry, _), candidates in self._prepared.matches
@@ -145,7 +144,9 @@ class Matcher:
         prepared = self._prepared or judging.prepare(self._queue, self._triggers.index, self.read_upto)
         passed_over = self.judged < self._newest_unqueued <= prepared.upto
         judgement = judging.judge(prepared, self._triggers, verdicts, facts=passed_over)
-        for _ in range(prepared.size):
+        if prepared.size == len(self._queue):
+            self._queue.clear()
+        for _ in range(min(prepared.size, len(self._queue))):
             self._queue.popleft()
         self.judged = prepared.upto
         self._prepared = None

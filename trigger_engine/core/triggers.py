@@ -50,8 +50,8 @@ class Triggers:
         """Does what was recorded of an entry: conditions kept, by trigger id, and the triggers that it completed."""
         for trigger_id, condition_ids in kept.items():
             machine = self.machines.get(trigger_id)
-            if machine is not None and machine.join is not None:
-                machine.join.add(position, entry, machine.in_order(condition_ids))
+            if machine is not None and machine.join is not None and (known := machine.in_order(condition_ids)):
+                machine.join.add(position, entry, known)
         for trigger_id in fired:
             machine = self.machines.get(trigger_id)
             if machine is not None and machine.join is not None:
@@ -82,7 +82,7 @@ class Triggers:
     def _compile(self, trigger_id: str) -> None:
         machine = self.machines.get(trigger_id)
         contents = self.declarations.of(trigger_id)
-        if machine is not None and machine.active:
+        if machine is not None:
             for condition_id in machine.conditions:
                 self.index.remove(trigger_id, condition_id)
         if machine is None:

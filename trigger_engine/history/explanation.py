@@ -275,7 +275,7 @@ class _Timelines:
         known += self._changes(row.trigger_id)
         if row.state in _STANDINGS:
             known.append((row.state_position, _STANDINGS[row.state]))
-        before = [standing for at, standing in sorted(known, key=lambda change: change[0]) if at < position]
+        before: list[Standing] = [standing for at, standing in sorted(known, key=_position) if at < position]
         return before[-1] if before else "not declared"
 
     def _listened(self, trigger_id: str, occurrence: Occurrence) -> bool:
@@ -289,3 +289,7 @@ class _Timelines:
     def _changes(self, trigger_id: str) -> list[tuple[Position, Standing]]:
         rows = self._reading.rows("SELECT position, kind FROM notices WHERE trigger_id = ?", (trigger_id,))
         return [(position, _STANDINGS[kind]) for position, kind in rows if kind in _STANDINGS]
+
+
+def _position(change: tuple[Position, Standing]) -> Position:
+    return change[0]

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import CodeType, CoroutineType
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -20,6 +21,7 @@ from trigger_engine.task import Task
 
 logger = logging.getLogger(__name__)
 StopReason = Literal["timeout", "revoked", "shutdown"]
+Place = tuple[tuple[CodeType, int], ...]
 
 
 class TimerHandle(Protocol):
@@ -39,6 +41,7 @@ class Children(Protocol):
 
     async def run(self, task: Task[Any, Any], invocation: Invocation, context: CurrentInvocation) -> Returned | Raised:
         """What the task did; cancelling kills the child."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class Attempt:
         self.invocation_id = invocation.registration.invocation_id
         self.claim_id = invocation.state.claim_id
         self.stop_reason: StopReason | None = None
+        self.ended = False
         self._timers = timers
         self._threads = threads
         self._children = children
@@ -97,6 +101,15 @@ class Attempt:
             self.stop_reason = reason
             if self._running is not None:
                 self._running.cancel()
+
+    def place(self) -> Place:
+        """Where its code stands, down to what it awaits; another place means that it has moved on."""
+        place: list[tuple[CodeType, int]] = []
+        awaited: object = self._running.get_coro() if self._running is not None else None
+        while isinstance(awaited, CoroutineType) and awaited.cr_frame is not None:
+            place.append((awaited.cr_code, awaited.cr_frame.f_lasti))
+            awaited = awaited.cr_await
+        return tuple(place)
 
     async def run(self) -> AttemptOutcome:
         """What came of the attempt; never raises."""
@@ -112,6 +125,7 @@ class Attempt:
             await asyncio.wait([call])
         finally:
             self._running = None
+            self.ended = True
             if timer is not None:
                 timer.cancel()
         ended = None if call.cancelled() else call.result()

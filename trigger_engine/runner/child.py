@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,6 +39,9 @@ from trigger_engine.runner.child_messages import (
 )
 from trigger_engine.runner.exceptions import exception_facts
 from trigger_engine.task import Task, TaskCall
+from trigger_engine.values import encode_payload
+
+_GRACE = 1.0
 
 
 class Parent:
@@ -83,12 +89,8 @@ class ParentOutbox:
 
     def emit(self, events: Sequence[Event]) -> list[str]:
         """As `app.sync.emit_events`."""
-        try:
-            return list(self._parent.ask(EmitEvents(tuple((code, payload, key) for code, payload, key in events))))
-        except (TypeError, ValueError, OverflowError) as exc:
-            if isinstance(exc, TriggerEngineError):
-                raise
-            raise SerializationError(f"events {[event.event_code for event in events]}: {exc}") from exc
+        encoded = tuple((code, encode_payload(payload, event_code=code), key) for code, payload, key in events)
+        return list(self._parent.ask(EmitEvents(encoded)))
 
     def enqueue(self, call: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Invocation[Any]:
         """As `app.sync.enqueue`."""
@@ -106,9 +108,21 @@ def main(start: str) -> None:
     configure_from_environment()
     options = json.loads(start)
     sys.path[:] = options["path"]
-    parent = Parent(socket.socket(fileno=options["fd"]))
+    connection = socket.socket(fileno=options["fd"])
+    connection.set_inheritable(False)
+    threading.Thread(target=_end_with_runner, args=(connection,), daemon=True).start()
+    parent = Parent(connection)
     while isinstance(order := parent.receive(), RunTask):
         parent.send(_run(order, parent))
+
+
+def _end_with_runner(connection: socket.socket) -> None:
+    """Ends the process when the runner is gone and the main thread, in the middle of a task, does not see it."""
+    hangup = select.poll()
+    hangup.register(connection, 0)
+    hangup.poll()
+    time.sleep(_GRACE)
+    os._exit(1)
 
 
 def _run(order: RunTask, parent: Parent) -> TaskReturned | TaskRaised:

@@ -19,6 +19,8 @@ from trigger_engine.session import Session
 
 logger = logging.getLogger(__name__)
 _IDLE_WAIT = 1.0
+_PROGRESS_DELAY = 0.1
+"""Seconds of quiet after which the log is told how far its entries are judged."""
 
 
 class Leader:
@@ -30,6 +32,7 @@ class Leader:
         self._runner_id = runner_id
         self._started_at = started_at
         self._tools = Tools(Judging(app), DirectStarts(worker))
+        self._has_lease = False
         self._leadership: Leadership | None = None
         self._upkeep: Upkeep | None = None
 
@@ -53,7 +56,7 @@ class Leader:
         """Renews the lease until cancelled, apart from the judging, so that slow judging does not cost it."""
         while True:
             await asyncio.sleep(self._app.settings.lease_ttl / 3)
-            if self.leading:
+            if self._has_lease:
                 try:
                     await self._renew()
                 except BackendUnavailable as exc:
@@ -62,12 +65,13 @@ class Leader:
     async def step(self, *, wait: float) -> bool:
         """One cycle of leading (waiting up to `wait` seconds for entries), or one try to lead.
 
-        Returns whether anything was done. Raises BackendUnavailable; after it this runner does not lead.
+        A runner that has begun to lead has put its triggers in force. Returns whether anything was done. Raises
+        BackendUnavailable; after it this runner does not lead.
         """
         try:
-            if self._leadership is None:
+            if self._leadership is None or self._upkeep is None:
                 return await self._try()
-            return await self._lead(self._leadership, wait)
+            return await self._lead(self._leadership, self._upkeep, wait)
         except TermEnded as exc:
             logger.info("runner:%s leads no more: %s", self._runner_id, exc)
             self._step_down()
@@ -79,8 +83,9 @@ class Leader:
     async def resign(self) -> None:
         """Gives the lease back, after a last checkpoint."""
         try:
-            if self._upkeep is not None:
+            if self._upkeep is not None and self._leadership is not None:
                 await self._upkeep.checkpoint()
+                await self._leadership.sign()
             await self._session.log.release(LEASE, self._runner_id)
         except (TermEnded, BackendUnavailable) as exc:
             logger.debug("runner:%s resigned without a last checkpoint: %s", self._runner_id, exc)
@@ -100,18 +105,28 @@ class Leader:
             return False
         if not await self._session.log.acquire(LEASE, self._runner_id, ttl=self._app.settings.lease_ttl):
             return False
-        self._leadership = await Leadership.begin(self._app, self._session, self._runner_id, self._tools)
-        self._upkeep = Upkeep(self._app, self._session, self._runner_id, self._leadership)
+        self._has_lease = True
+        leadership = await Leadership.begin(self._app, self._session, self._runner_id, self._tools)
+        if not self._has_lease:
+            raise TermEnded("the lease was lost while the log was read")
+        self._leadership = leadership
+        self._upkeep = Upkeep(self._app, self._session, self._runner_id, leadership)
+        await self._upkeep.step()
         return True
 
-    async def _lead(self, leadership: Leadership, wait: float) -> bool:
-        assert self._upkeep is not None
+    async def _lead(self, leadership: Leadership, upkeep: Upkeep, wait: float) -> bool:
+        # The renewal may step down at every await in here; what a former leader appends is void.
         await leadership.tick()
-        await self._upkeep.step()
+        await upkeep.step()
         next_at = self.next_at()
         if next_at is not None:
             wait = max(0.0, min(wait, next_at - self._app._connections.clock()))
-        return await leadership.cycle(wait=wait)
+        if leadership.unrecorded:
+            wait = min(wait, _PROGRESS_DELAY)
+        read = await leadership.cycle(wait=wait)
+        if not read:
+            await leadership.record_progress()
+        return read
 
     async def _renew(self) -> None:
         held = await self._session.log.acquire(LEASE, self._runner_id, ttl=self._app.settings.lease_ttl)
@@ -129,6 +144,7 @@ class Leader:
         return any(row.alive and _is_newer(own, row.facts) for row in rows)
 
     def _step_down(self) -> None:
+        self._has_lease = False
         self._leadership = None
         self._upkeep = None
 

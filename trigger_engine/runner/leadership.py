@@ -59,7 +59,8 @@ class Leadership:
         self.timekeeper = Timekeeper(0.0)
         self.settled = True
         """False while something is judged whose outcome is not durable yet."""
-        self._unrecorded = False
+        self.unrecorded = False
+        """True when something is judged that had no consequences, which no entry says yet."""
         self.recorded_upto: Position = 0
         """The newest `upto` of the judgements that this term has appended."""
 
@@ -113,6 +114,8 @@ class Leadership:
         runners = await self._session.log.runners()
         now = self._app._connections.clock()
         alive = [(row.facts.started_at, now if row.alive else row.last_seen) for row in runners]
+        if precedent.last_sign is not None:
+            alive.append((precedent.last_sign, precedent.last_sign))
         gap = 2 * self._app.settings.lease_ttl
         self.timekeeper = Timekeeper(continuous_since(now, alive, gap=gap))
         if not self.matcher.declared:
@@ -161,7 +164,7 @@ class Leadership:
         while self.matcher.unjudged:
             verdicts = await self._judging.answer(self.matcher.questions())
             judgement = self.matcher.judge(verdicts)
-            self._unrecorded = (self._unrecorded or judgement.worth_recording) and not judgement.has_outputs
+            self.unrecorded = (self.unrecorded or judgement.worth_recording) and not judgement.has_outputs
             if judgement.has_outputs:
                 self.recorded_upto = judgement.upto
                 arguments = await self._judging.provide(judgement.firings)
@@ -173,12 +176,16 @@ class Leadership:
 
     async def record_progress(self) -> None:
         """Makes what was judged without consequences durable, so that no successor judges it again."""
-        if self._unrecorded:
-            upto, now = self.matcher.judged, self._app._connections.clock()
-            entry = Judged(id=derive("judged", self.term, upto), time=now, term=self.term, upto=upto)
-            await self.append([(entry,)])
-            self._unrecorded = False
-            self.recorded_upto = upto
+        if self.unrecorded:
+            await self.sign()
+
+    async def sign(self) -> None:
+        """Says how far everything is judged; the last one of a term also says until when it lasted."""
+        upto, now = self.matcher.judged, self._app._connections.clock()
+        entry = Judged(id=derive("judged", self.term, upto), time=now, term=self.term, upto=upto)
+        await self.append([(entry,)])
+        self.unrecorded = False
+        self.recorded_upto = upto
 
     def is_certain(self, upto: Position) -> bool:
         """True when what this term recorded up to there is known to be valid: at once, or when it is read back."""

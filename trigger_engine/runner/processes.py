@@ -44,6 +44,9 @@ class Child:
         self.process = process
         self._reader = reader
         self._writer = writer
+        # A grandchild may hold the socket open: what ends the connection is the end of the child.
+        self._ended = asyncio.ensure_future(process.wait())
+        self._ended.add_done_callback(lambda _: writer.transport.abort())
 
     async def send(self, message: RunTask | Answer) -> None:
         self._writer.write(frame(message))
@@ -54,39 +57,30 @@ class Child:
         size = HEADER.unpack(await self._reader.readexactly(HEADER.size))[0]
         return child_decoder.decode(await self._reader.readexactly(size))
 
-    async def kill(self) -> int:
-        """Ends the child at once and returns its exit code."""
+    async def kill(self) -> None:
+        """Ends the child at once."""
         if self.process.returncode is None:
             self.process.kill()
-        return await self._reap()
+        await asyncio.wait([self._ended])
 
-    async def close(self) -> None:
-        """Lets an idle child end; kills it when it does not."""
+    async def close(self) -> int:
+        """Lets a child end that has nothing to do or is ending, kills it when it does not; returns its exit code."""
         self._writer.close()
-        try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT):
-                await self._reap()
-        except TimeoutError:
+        if not (await asyncio.wait([self._ended], timeout=_CLOSE_TIMEOUT))[0]:
             await self.kill()
-
-    async def _reap(self) -> int:
-        code = await self.process.wait()
-        self._writer.close()
-        return code
+        return self._ended.result()
 
 
 class ChildProcesses:
-    """Runs tasks in child processes, at most `limit` at a time."""
+    """Runs tasks in child processes; the caller sees to it that at most `limit` run at a time."""
 
     def __init__(self, app: TriggerEngine, limit: int) -> None:
         self._app = app
         self.limit = limit
-        self.busy = 0
         self._idle: list[Child] = []
 
     async def run(self, task: Task[Any, Any], invocation: Invocation, context: CurrentInvocation) -> Returned | Raised:
         """What the task did in a child. A child that dies fails this invocation only; cancelling kills the child."""
-        self.busy += 1
         token = running.set(context)
         child: Child | None = None
         try:
@@ -95,17 +89,14 @@ class ChildProcesses:
             outcome = await self._serve(child)
         except (EOFError, ConnectionError):
             assert child is not None
-            code = await child.kill()
-            return Raised(
-                named_facts(RunnerLost, _death(code)), issubclass(RunnerLost, task.settings.retries.retry_for)
-            )
+            facts = named_facts(RunnerLost, _death(await child.close()))
+            return Raised(facts, issubclass(RunnerLost, task.settings.retries.retry_for))
         except BaseException:
             if child is not None:
                 await asyncio.shield(child.kill())
             raise
         finally:
             running.reset(token)
-            self.busy -= 1
         self._idle.append(child)
         return outcome
 
@@ -126,14 +117,18 @@ class ChildProcesses:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         start = json.dumps({"fd": theirs.fileno(), "path": sys.path})
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "trigger_engine.runner.child", start),
-                pass_fds=(theirs.fileno(),),
-                env=environment,
-                stdin=asyncio.subprocess.DEVNULL,
-            )
-        reader, writer = await asyncio.open_connection(sock=ours)
+            reader, writer = await asyncio.open_connection(sock=ours)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *("-m", "trigger_engine.runner.child", start),
+                    pass_fds=(theirs.fileno(),),
+                    env=environment,
+                    stdin=asyncio.subprocess.DEVNULL,
+                )
+            except BaseException:
+                writer.close()
+                raise
         return Child(process, reader, writer)
 
     async def _serve(self, child: Child) -> Returned | Raised:

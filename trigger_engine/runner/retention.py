@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import takewhile
 
 from trigger_engine.config.settings import Settings
 from trigger_engine.entries.facts import RetentionApplied
@@ -44,12 +45,16 @@ async def _place_to_trim(session: Session, settings: Settings, clock: Clock) -> 
     if checkpoint is None or settings.event_retention_days <= 0:
         return None
     oldest_kept = clock() - settings.event_retention_days * _DAY
-    start = at = await session.log.start()
-    found: Bookmark | None = None
-    while at.position - start.position < _LARGEST_STEP:
+    judged = checkpoint.bookmark.position
+    at = await session.log.start()
+    passed = 0
+    while passed < _LARGEST_STEP:
         batch = await session.log.follow(at, limit=_READ_LIMIT)
-        kept = any(entry.time >= oldest_kept for _, entry in batch.entries)
-        if not batch.entries or kept or batch.bookmark.position > checkpoint.bookmark.position:
+        old = list(takewhile(lambda item: item[0] <= judged and item[1].time < oldest_kept, batch.entries))
+        if old:
+            at = Bookmark(batch.bookmark.log_id, old[-1][0], old[-1][1].id)
+        passed += len(old)
+        if not batch.entries or len(old) < len(batch.entries):
             break
-        found = at = batch.bookmark
-    return found
+    # The entry at the bookmark itself stays: one alone is nothing to remove.
+    return at if passed > 1 else None

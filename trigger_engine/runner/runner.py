@@ -40,8 +40,13 @@ class Runner:
         self._shutdown_timeout = app.settings.shutdown_timeout
         self._worker: Worker | None = None
 
+    def __repr__(self) -> str:
+        return f"<Runner runner:{self.runner_id} of {self._app.app_id!r}>"
+
     async def __aenter__(self) -> Self:
         """Starts it; it has imported the task modules, entered the lifespan and said hello when this returns.
+
+        Unless another runner leads, its triggers are in force then.
 
         Raises ConfigError, UnknownTask, and what task modules or the lifespan raise.
         """
@@ -53,6 +58,7 @@ class Runner:
         try:
             await asyncio.shield(self._ready)
         except BaseException:
+            self.stop_starting()
             await self._stop()
             raise
         return self
@@ -64,6 +70,11 @@ class Runner:
         await self._stop()
         if self.failed is not None:
             raise self.failed
+
+    def stop_starting(self) -> None:
+        """Ends a start that is still under way, such as a lifespan that hangs: `async with` raises CancelledError."""
+        if self._main is not None and self._ready is not None and not self._ready.done():
+            self._main.cancel()
 
     def stop_now(self) -> None:
         """Stops without letting tasks finish: they are handed back."""
@@ -125,26 +136,33 @@ class Runner:
         )
         leader = Leader(self._app, session, self.runner_id, started_at, worker)
         await self._beat(session, started_at)
-        logger.info("runner:%s is up: %r, %d tasks", self.runner_id, self._app, len(self._app.registry.tasks))
-        ready.set_result(None)
-        await self._serve(session, leader, worker, started_at)
+        await self._serve(session, leader, worker, started_at, ready)
 
-    async def _serve(self, session: Session, leader: Leader, worker: Worker, started_at: float) -> None:
+    async def _lead_if_free(self, leader: Leader) -> None:
+        """Puts new triggers in force before it works and before anyone counts on them, unless another runner leads."""
+        try:
+            await leader.step(wait=0.0)
+        except BackendUnavailable as exc:
+            logger.warning("runner:%s could not try to lead yet: %s", self.runner_id, exc)
+
+    async def _serve(
+        self, session: Session, leader: Leader, worker: Worker, started_at: float, ready: asyncio.Future[None]
+    ) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                loops = [
-                    group.create_task(self._surviving(leader.run)),
-                    group.create_task(self._surviving(leader.keep_lease)),
-                    group.create_task(self._surviving(worker.run)),
-                    group.create_task(self._surviving(lambda: self._keep_beating(session, worker, started_at))),
-                ]
+                beating = group.create_task(self._surviving(lambda: self._keep_beating(session, worker, started_at)))
+                loops = [group.create_task(self._surviving(leader.keep_lease))]
+                await self._lead_if_free(leader)
+                logger.info("runner:%s is up: %r, %d tasks", self.runner_id, self._app, len(self._app.registry.tasks))
+                ready.set_result(None)
+                loops += [group.create_task(self._surviving(run)) for run in (leader.run, worker.run)]
                 await self._stopping.wait()
-                for running in loops[:3]:
+                for running in loops:
                     running.cancel()
-                await asyncio.wait(loops[:3])
+                await asyncio.wait(loops)
                 await leader.resign()
                 await worker.drain(self._shutdown_timeout)
-                loops[3].cancel()
+                beating.cancel()
         except BaseExceptionGroup as group_error:
             raise group_error.exceptions[0] from None
         finally:

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from trigger_engine.runner.runner import Runner
 
@@ -22,14 +23,23 @@ async def run_until_stopped(runner: Runner) -> None:
     """
     stop = asyncio.Event()
     with _stop_signals(stop, runner):
-        async with runner:
-            waiting = asyncio.ensure_future(stop.wait())
-            ended = asyncio.ensure_future(runner.wait_ended())
-            try:
-                await asyncio.wait([waiting, ended], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                waiting.cancel()
-                ended.cancel()
+        try:
+            async with runner:
+                await _wait_for_either(stop.wait(), runner.wait_ended())
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if not stop.is_set() or (me is not None and me.cancelling()):
+                raise
+            # Nobody has cancelled the caller: the signal has ended the start.
+
+
+async def _wait_for_either(*waits: Coroutine[Any, Any, object]) -> None:
+    waiting = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
 
 
 @contextmanager
@@ -46,6 +56,7 @@ def _stop_signals(stop: asyncio.Event, runner: Runner) -> Iterator[None]:
         else:
             logger.info("%s: stopping, no more work is claimed", name)
             stop.set()
+            runner.stop_starting()
 
     former = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
     for number in _STOP_SIGNALS:

@@ -22,10 +22,11 @@ from trigger_engine.entries.facts import (
     Succeeded,
     TriggerFired,
 )
-from trigger_engine.errors import BackendUnavailable
+from trigger_engine.errors import BackendUnavailable, PayloadTooLarge, SerializationError
 from trigger_engine.log.claims import started
 from trigger_engine.log.contract import Claims, Invocation, Outcome, Refused
 from trigger_engine.runner.attempt import Attempt, AttemptOutcome, Raised, Returned, Timers
+from trigger_engine.runner.exceptions import exception_facts
 from trigger_engine.runner.processes import ChildProcesses
 from trigger_engine.runner.threads import Threads
 from trigger_engine.session import Session
@@ -34,6 +35,8 @@ from trigger_engine.task import Task
 S = TypeVar("S", bound=StatusEntry)
 logger = logging.getLogger(__name__)
 _SETTLE_RETRY = 1.0
+_LAST_SETTLE = 5.0
+"""Seconds for what was stopped to end and be settled."""
 _CHILD_POLL = 0.05
 
 
@@ -131,7 +134,10 @@ class Worker:
         for attempt in self.attempts():
             attempt.stop("shutdown")
         while self._tasks:
-            await asyncio.wait(self._tasks)
+            _, hanging = await asyncio.wait(self._tasks, timeout=_LAST_SETTLE)
+            for task in hanging:
+                # Neither a task that ignores its cancellation nor a backend that is away may keep the runner.
+                task.cancel()
         await self._hand_back_stranded()
         self._threads.close()
 
@@ -145,7 +151,7 @@ class Worker:
         claims = await self._claim(light, limit=free, wait=0.0)
         if claims.started or claims.stranded:
             return claims
-        children = self._children.limit - self._children.busy
+        children = self._children.limit - sum(self._in_child(attempt.task) for attempt in self.attempts())
         if children <= 0:
             return await self._claim(light, limit=free, wait=min(wait, _CHILD_POLL))
         return await self._claim(tasks, limit=min(free, children), wait=wait)
@@ -171,7 +177,8 @@ class Worker:
     def _stop_revoked(self, claims: Claims) -> None:
         for claim_id in claims.revoked:
             attempt = self._held.get(claim_id)
-            if attempt is not None:
+            # A look may come between a settlement and its return: what has ended needs no stopping.
+            if attempt is not None and not attempt.ended:
                 logger.info("invocation:%s is no longer ours (cancelled or recovered): stopped", attempt.invocation_id)
                 attempt.stop("revoked")
 
@@ -203,6 +210,8 @@ class Worker:
         try:
             outcome = await attempt.run()
             await self._settle(attempt, outcome)
+        except asyncio.CancelledError:
+            logger.warning("invocation:%s was not settled before the end: it will be run again", attempt.invocation_id)
         finally:
             self._held.pop(attempt.claim_id, None)
             self._freed.set()
@@ -219,6 +228,11 @@ class Worker:
             except BackendUnavailable as exc:
                 logger.warning("invocation:%s waits to be settled: %s", attempt.invocation_id, exc)
                 await asyncio.sleep(_SETTLE_RETRY)
+            except (SerializationError, PayloadTooLarge) as exc:
+                # The backend will never take it: left unsettled, it would be run again and again.
+                logger.error("invocation:%s cannot be settled: %s", attempt.invocation_id, exc)  # noqa: TRY400
+                now = self._app._connections.clock()
+                entry = _status(Failed, attempt.invocation, now, exception=exception_facts(exc))
         if isinstance(settled, Refused):
             logger.warning("invocation:%s: what it did is void: %s", attempt.invocation_id, settled.reason)
 

@@ -12,6 +12,7 @@ from trigger_engine.app import TriggerEngine
 from trigger_engine.errors import TaskFailed
 from trigger_engine.log.fresh import fresh_id
 from trigger_engine.log.memory import MemoryLog, MemTrigger
+from trigger_engine.runner.attempt import Place
 from trigger_engine.runner.heartbeat import runner_facts
 from trigger_engine.runner.leader import Leader
 from trigger_engine.runner.processes import ChildProcesses
@@ -57,7 +58,7 @@ class TestEngine:
         self._clock = SteeredClock(start.timestamp())
         self._observed = Observed(app)
         self._runner_id = fresh_id()
-        self._parked: frozenset[str] = frozenset()
+        self._parked: dict[str, Place] = {}
         self._host: asyncio.Task[None] | None = None
         self._leave = asyncio.Event()
 
@@ -90,7 +91,7 @@ class TestEngine:
         while True:
             if await self._step():
                 quiet_since = self._real_time()
-                self._parked = frozenset()
+                self._parked = {}
                 continue
             if not self._worker.busy:
                 break
@@ -99,13 +100,19 @@ class TestEngine:
             if self._worker.finished != before:
                 quiet_since = self._real_time()
             elif self._is_parked(self._real_time() - quiet_since):
-                self._parked = frozenset(attempt.claim_id for attempt in self._worker.attempts())
+                self._parked = {attempt.claim_id: attempt.place() for attempt in self._worker.attempts()}
                 break
         await self._observe()
 
     async def advance(self, delta: timedelta | None = None, **units: float) -> None:
-        """Moves the clock: `advance(minutes=30)` or a timedelta; on the way everything runs when it is due."""
-        target = self._clock.now + (delta or timedelta(**units)).total_seconds()
+        """Moves the clock: `advance(minutes=30)` or a timedelta; on the way everything runs when it is due.
+
+        Raises ValueError for a step back.
+        """
+        step = (delta or timedelta()) + timedelta(**units)
+        if step < timedelta():
+            raise ValueError(f"advance({step}): the clock moves only forward; give another start to begin earlier")
+        target = self._clock.now + step.total_seconds()
         await self.run_until_idle()
         while (due := self._next_due()) is not None and due <= target:
             self._clock.move_to(due)
@@ -134,7 +141,7 @@ class TestEngine:
 
     async def _stay(self, ready: asyncio.Future[None]) -> None:
         former = self.app._connections
-        backend = MemTrigger(MemTrigger.settings_type(), app_id=self.app.app_id)
+        backend = MemTrigger(app_id=self.app.app_id)
         self.app._connections = Connections(backend, self._clock)
         try:
             async with AsyncExitStack() as stack:
@@ -186,7 +193,7 @@ class TestEngine:
         attempts = self._worker.attempts()
         if any(not attempt.task.is_async and attempt.task.settings.timeout is None for attempt in attempts):
             return False
-        known = all(attempt.claim_id in self._parked for attempt in attempts)
+        known = all(self._parked.get(attempt.claim_id) == attempt.place() for attempt in attempts)
         return quiet >= (_PARKED_PATIENCE if known else self._patience)
 
     async def _observe(self) -> None:

@@ -1,0 +1,176 @@
+"""Cancelling and running again."""
+
+import asyncio
+import threading
+
+import pytest
+
+from tests.support.apps import MakeApp
+from tests.support.reading import has_status, is_running, statuses
+from tests.support.waiting import wait_until
+from trigger_engine import InvocationCancelled, InvocationNotFound, InvocationStatus, TaskFailed
+
+
+async def test_what_waits_is_cancelled_and_never_runs(make_app: MakeApp) -> None:
+    app = make_app()
+    ran: list[int] = []
+
+    @app.task
+    async def note(x: int) -> None:
+        ran.append(x)
+
+    async with app:
+        first, second = await note(1), await note(2)
+        assert await first.cancel() is True
+        async with app.runner():
+            await second.result(timeout=10)
+            with pytest.raises(InvocationCancelled, match="was cancelled"):
+                await first.result(timeout=10)
+        assert await statuses(app, first) == ["registered", "cancelled"]
+    assert ran == [2]
+
+
+async def test_a_running_async_task_is_stopped(make_app: MakeApp) -> None:
+    app = make_app()
+    stopped = asyncio.Event()
+
+    @app.task
+    async def endless() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    async with app, app.runner():
+        invocation = await endless()
+        await wait_until(lambda: is_running(invocation))
+        assert await invocation.cancel() is True
+        await asyncio.wait_for(stopped.wait(), 10)
+        assert await statuses(app, invocation) == ["registered", "pending", "running", "cancelled"]
+
+
+async def test_a_running_task_is_stopped_also_by_a_runner_that_is_full(make_app: MakeApp) -> None:
+    app = make_app(concurrency=1)
+
+    @app.task
+    async def endless() -> None:
+        await asyncio.Event().wait()
+
+    @app.task
+    async def quick() -> str:
+        return "fine"
+
+    async with app, app.runner():
+        invocation = await endless()
+        await wait_until(lambda: is_running(invocation))
+        after = await quick()
+        await invocation.cancel()
+        assert await after.result(timeout=10) == "fine"
+
+
+async def test_a_cancelled_thread_is_left_to_end_and_its_result_is_void(make_app: MakeApp) -> None:
+    app = make_app()
+    gate = threading.Event()
+    ended = threading.Event()
+
+    @app.task
+    def stuck() -> str:
+        gate.wait(30)
+        ended.set()
+        return "too late"
+
+    async with app, app.runner():
+        invocation = await stuck()
+        await wait_until(lambda: is_running(invocation))
+        assert await invocation.cancel() is True
+        with pytest.raises(InvocationCancelled):
+            await invocation.result(timeout=10)
+        gate.set()
+        await wait_until(ended.is_set)
+        assert await statuses(app, invocation) == ["registered", "pending", "running", "cancelled"]
+
+
+async def test_what_waits_for_its_retry_is_cancelled(make_app: MakeApp) -> None:
+    app = make_app(retry_backoff=60.0, retry_backoff_max=60.0)
+
+    @app.task(max_retries=3)
+    async def flaky() -> None:
+        raise ValueError("no luck")
+
+    async with app, app.runner():
+        invocation = await flaky()
+        await wait_until(lambda: has_status(invocation, InvocationStatus.RETRY))
+        assert await invocation.cancel() is True
+        assert await statuses(app, invocation) == ["registered", "pending", "running", "retry", "cancelled"]
+
+
+async def test_what_has_ended_cannot_be_cancelled(make_app: MakeApp) -> None:
+    app = make_app()
+
+    @app.task
+    async def quick() -> str:
+        return "fine"
+
+    async with app, app.runner():
+        invocation = await quick()
+        await invocation.result(timeout=10)
+        assert await invocation.cancel() is False
+        assert await invocation.result(timeout=10) == "fine"
+        assert await invocation.status() is InvocationStatus.SUCCESS
+
+
+async def test_many_cancels_are_one_entry(make_app: MakeApp) -> None:
+    app = make_app()
+
+    @app.task
+    async def quick() -> None:
+        pass
+
+    async with app:
+        invocation = await quick()
+        assert any(await asyncio.gather(*(invocation.cancel() for _ in range(10))))
+        assert await invocation.cancel() is False
+        assert await statuses(app, invocation) == ["registered", "cancelled"]
+
+
+async def test_a_rerun_is_a_new_invocation_with_the_same_arguments(make_app: MakeApp) -> None:
+    app = make_app()
+    seen: list[dict[str, int]] = []
+
+    @app.task
+    async def fail(x: int, y: int = 2) -> None:
+        seen.append({"x": x, "y": y})
+        raise ValueError("no luck")
+
+    async with app, app.runner():
+        invocation = await fail(1)
+        with pytest.raises(TaskFailed):
+            await invocation.result(timeout=10)
+        again = await invocation.rerun()
+        assert again.invocation_id != invocation.invocation_id
+        assert again.task_id == invocation.task_id
+        with pytest.raises(TaskFailed):
+            await again.result(timeout=10)
+    assert seen == [{"x": 1, "y": 2}, {"x": 1, "y": 2}]
+
+
+async def test_an_invocation_is_found_again_by_its_id(make_app: MakeApp) -> None:
+    app = make_app()
+
+    @app.task
+    async def double(x: int) -> int:
+        return 2 * x
+
+    async with app, app.runner():
+        invocation = await double(4)
+        found = await app.invocation(invocation.invocation_id)
+        assert found == invocation
+        assert found.task_id == double.task_id
+        assert await found.result(timeout=10) == 8
+
+
+async def test_an_unknown_id_says_where_to_look(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app:
+        with pytest.raises(InvocationNotFound, match="check the id and the app id"):
+            await app.invocation("nothing")

@@ -1,0 +1,342 @@
+"""Who leads: takeover, checkpoints, newer code, and triggers that come, pause and go."""
+
+import asyncio
+from typing import Any
+
+from tests.support.apps import MakeApp, on_memory, sibling
+from tests.support.faulty_log import inject_faults
+from tests.support.reading import entries, entries_of_type
+from tests.support.waiting import wait_until
+from trigger_engine import EventContext, TriggerBuilder, TriggerContext, TriggerEngine
+from trigger_engine.entries.facts import (
+    EventEmitted,
+    Judged,
+    LeaderElected,
+    RetentionApplied,
+    TriggerFired,
+    TriggerResumed,
+    TriggerRetired,
+    TriggersDeclared,
+    TriggerSuspended,
+)
+from trigger_engine.runner.leadership import LEASE
+from trigger_engine.testing import TestEngine
+
+
+def order_of(context: EventContext) -> dict[str, Any]:
+    return {"order": context.payload["order"]}
+
+
+def all_orders(context: TriggerContext) -> dict[str, Any]:
+    return {"orders": [one.payload["order"] for one in context.contexts if isinstance(one, EventContext)]}
+
+
+def gathering(app: TriggerEngine) -> list[list[int]]:
+    """Declares a task that waits for an event of each of two codes; what it was called with."""
+    seen: list[list[int]] = []
+    both = TriggerBuilder().on_event("a").on_event("b").with_args_from_trigger_context(all_orders)
+
+    @app.task(triggers=both, task_id="gather")
+    async def gather(orders: list[int]) -> None:
+        seen.append(orders)
+
+    return seen
+
+
+def shipping(app: TriggerEngine, **options: Any) -> list[int]:
+    """Declares a task that follows one event; what it was called with."""
+    seen: list[int] = []
+    paid = TriggerBuilder().on_event("paid").with_args_from_event(order_of)
+
+    @app.task(triggers=paid, task_id="ship", **options)
+    async def ship(order: int) -> None:
+        seen.append(order)
+
+    return seen
+
+
+async def test_one_of_many_runners_leads(make_app: MakeApp) -> None:
+    app = make_app()
+    seen = shipping(app)
+    async with app, app.runner(), app.runner(), app.runner():
+        for order in range(20):
+            await app.emit_event("paid", {"order": order})
+        await wait_until(lambda: len(seen) == 20)
+        assert len(await entries_of_type(app, LeaderElected)) == 1
+        assert len(await entries_of_type(app, TriggersDeclared)) == 1
+    assert sorted(seen) == list(range(20))
+
+
+async def test_another_runner_takes_over_at_once_when_the_leader_leaves(make_app: MakeApp) -> None:
+    app = make_app(lease_ttl=30.0)
+    seen = shipping(app)
+    async with app:
+        first = await app.runner().__aenter__()
+        await app.emit_event("paid", {"order": 1})
+        await wait_until(lambda: seen == [1])
+        async with app.runner():
+            await first.__aexit__(None, None, None)
+            async with app.runner():
+                await app.emit_event("paid", {"order": 2})
+                await wait_until(lambda: seen == [1, 2], deadline=20)
+
+
+async def test_another_runner_takes_over_when_the_lease_of_a_silent_leader_ends(make_app: MakeApp) -> None:
+    app = make_app(lease_ttl=0.3)
+    seen = shipping(app)
+    async with app:
+        log = (await app._connections.session()).log
+        assert await log.acquire(LEASE, "a leader that hangs", ttl=0.3)
+        async with app.runner():
+            await app.emit_event("paid", {"order": 1})
+            await wait_until(lambda: seen == [1])
+
+
+async def test_contributions_of_a_waiting_and_survive_a_takeover(make_app: MakeApp) -> None:
+    app = make_app()
+    seen = gathering(app)
+    async with app:
+        async with app.runner():
+            await app.emit_event("a", {"order": 1})
+            await wait_until(lambda: _judged(app))
+            await app.emit_event("a", {"order": 2})
+        async with app.runner():
+            await app.emit_event("b", {"order": 3})
+            await wait_until(lambda: seen)
+        async with app.runner():
+            await app.emit_event("a", {"order": 4})
+            await app.emit_event("b", {"order": 5})
+            await wait_until(lambda: len(seen) == 2)
+        assert len(await entries_of_type(app, TriggerFired)) == 2
+    assert seen == [[1, 2, 3], [4, 5]]
+
+
+async def test_a_new_leader_starts_from_the_checkpoint_and_fires_nothing_again(make_app: MakeApp) -> None:
+    app = make_app()
+    seen = shipping(app)
+    async with app:
+        async with app.runner():
+            for order in range(5):
+                await app.emit_event("paid", {"order": order})
+            await wait_until(lambda: len(seen) == 5)
+        log = (await app._connections.session()).log
+        checkpoint = await log.load_checkpoint(LEASE)
+        assert checkpoint is not None
+        assert checkpoint.bookmark.position > 5
+        async with app.runner():
+            await app.emit_event("paid", {"order": 5})
+            await wait_until(lambda: len(seen) == 6)
+        assert len(await entries_of_type(app, TriggerFired)) == 6
+    assert sorted(seen) == list(range(6))
+
+
+async def test_a_leader_without_a_checkpoint_replays_the_log(make_app: MakeApp) -> None:
+    app = make_app(checkpoint_interval=1000.0)
+    faults = inject_faults(app)
+    seen = gathering(app)
+    async with app:
+        faults.fail("save_checkpoint")
+        async with app.runner():
+            await app.emit_event("a", {"order": 1})
+            await wait_until(lambda: _judged(app))
+        log = (await app._connections.session()).log
+        assert await log.load_checkpoint(LEASE) is None
+        faults.mend()
+        async with app.runner():
+            await app.emit_event("b", {"order": 2})
+            await wait_until(lambda: seen)
+    assert seen == [[1, 2]]
+
+
+async def test_a_takeover_that_takes_longer_than_the_lease_keeps_the_lead(make_app: MakeApp) -> None:
+    app = make_app(lease_ttl=0.3)
+    faults = inject_faults(app)
+    seen = shipping(app)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+
+    async def slow() -> None:
+        await wait_until(lambda: loop.time() > begun + 1.0)
+
+    faults.before["load_checkpoint"] = slow
+    async with app, app.runner(), app.runner():
+        await app.emit_event("paid", {"order": 1})
+        await wait_until(lambda: seen == [1])
+        assert len(await entries_of_type(app, LeaderElected)) == 1
+
+
+async def test_a_leader_yields_to_newer_code(make_app: MakeApp) -> None:
+    old_app = make_app(lease_ttl=0.3)
+    new_app = sibling(old_app, lease_ttl=0.3)
+    old_seen = shipping(old_app)
+    new_seen = shipping(new_app)
+    refunded: list[int] = []
+
+    @new_app.task(triggers=TriggerBuilder().on_event("refunded").with_args_from_event(order_of), task_id="refund")
+    async def refund(order: int) -> None:
+        refunded.append(order)
+
+    async with old_app, new_app, old_app.runner() as old_runner:
+        await old_app.emit_event("paid", {"order": 1})
+        await wait_until(lambda: old_seen == [1])
+        async with new_app.runner() as new_runner:
+            await wait_until(lambda: _leader_is(old_app, new_runner.runner_id))
+            await wait_until(lambda: _count(old_app, TriggersDeclared, 2))
+            await old_app.emit_event("refunded", {"order": 2})
+            await old_app.emit_event("paid", {"order": 3})
+            await wait_until(lambda: refunded == [2])
+            await wait_until(lambda: sorted([*old_seen, *new_seen]) == [1, 3])
+        await wait_until(lambda: _leader_is(old_app, old_runner.runner_id))
+        assert old_runner.failed is None
+
+
+async def test_a_trigger_whose_code_is_gone_is_suspended_resumed_and_misses_nothing_it_had_begun(
+    make_app: MakeApp,
+) -> None:
+    full = make_app()
+    part = sibling(full)
+    seen = gathering(full)
+    shipped = shipping(part)
+    async with full, part:
+        async with full.runner():
+            await full.emit_event("a", {"order": 1})
+            await wait_until(lambda: _judged(full))
+        async with part.runner():
+            await wait_until(lambda: _count(full, TriggerSuspended, 1))
+            await full.emit_event("a", {"order": 2})
+            await full.emit_event("paid", {"order": 3})
+            await wait_until(lambda: shipped == [3])
+        async with full.runner():
+            await wait_until(lambda: _count(full, TriggerResumed, 1))
+            await full.emit_event("b", {"order": 4})
+            await wait_until(lambda: seen)
+    assert seen == [[1, 4]]
+
+
+async def test_a_trigger_that_no_runner_has_for_long_is_retired(make_app: MakeApp) -> None:
+    full = make_app()
+    part = sibling(full, retire_after=0.2)
+    seen = gathering(full)
+    async with full, part:
+        async with full.runner():
+            await full.emit_event("a", {"order": 1})
+            await wait_until(lambda: _judged(full))
+        async with part.runner():
+            await wait_until(lambda: _count(full, TriggerRetired, 1))
+        async with full.runner():
+            await wait_until(lambda: _count(full, TriggersDeclared, 2))
+            await full.emit_event("a", {"order": 2})
+            await full.emit_event("b", {"order": 3})
+            await wait_until(lambda: seen)
+    assert seen == [[2, 3]], "what a retired trigger had collected is gone"
+
+
+async def test_a_changed_trigger_replaces_the_one_in_its_slot(make_app: MakeApp) -> None:
+    old_app = make_app()
+    new_app = sibling(old_app)
+    old_seen = shipping(old_app)
+    new_seen: list[int] = []
+
+    @new_app.task(triggers=TriggerBuilder().on_event("sold").with_args_from_event(order_of), task_id="ship")
+    async def ship(order: int) -> None:
+        new_seen.append(order)
+
+    async with old_app, new_app:
+        async with old_app.runner():
+            await old_app.emit_event("paid", {"order": 1})
+            await wait_until(lambda: old_seen == [1])
+        async with new_app.runner():
+            await wait_until(lambda: _count(old_app, TriggersDeclared, 2))
+            await old_app.emit_event("paid", {"order": 2})
+            await old_app.emit_event("sold", {"order": 3})
+            await wait_until(lambda: new_seen == [3])
+    assert old_seen == [1]
+
+
+async def test_triggers_declared_while_a_runner_is_up_come_into_force(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app, app.runner():
+        await wait_until(lambda: _count(app, TriggersDeclared, 1))
+        seen = shipping(app)
+        await wait_until(lambda: _count(app, TriggersDeclared, 2))
+        await app.emit_event("paid", {"order": 1})
+        await wait_until(lambda: seen == [1])
+
+
+async def test_retention_removes_what_is_old_and_keeps_what_is_open() -> None:
+    app = on_memory(event_retention_days=7)
+    seen = gathering(app)
+    ran: list[int] = []
+
+    @app.task
+    async def later(x: int) -> None:
+        ran.append(x)
+
+    async with TestEngine(app) as engine:
+        await app.emit_event("a", {"order": 1})
+        await later.options(delay=20 * 86400.0)(7)
+        for order in range(50):
+            await app.emit_event("unheard", {"order": order})
+        await engine.run_until_idle()
+        before = await entries(app)
+        await engine.advance(days=10)
+        await engine.advance(minutes=2)
+        after = await entries(app)
+        assert len(after) < len(before)
+        assert [entry for entry in after if isinstance(entry, EventEmitted)] == []
+        for _ in range(5):
+            await engine.advance(minutes=2)
+        assert len(await entries(app)) <= len(after) + 1, "nothing more is written where nothing more can go"
+        await app.emit_event("b", {"order": 2})
+        await engine.advance(days=15)
+    assert seen == [[1, 2]]
+    assert ran == [7]
+
+
+async def test_what_is_old_goes_though_newer_entries_follow_it_closely() -> None:
+    app = on_memory(event_retention_days=7)
+    async with TestEngine(app) as engine:
+        for day in range(20):
+            await app.emit_event("unheard", {"day": day})
+            await engine.advance(days=1)
+            await engine.advance(minutes=2)
+        kept = [e for e in await entries(app) if isinstance(e, EventEmitted)]
+        applied = len(await entries_of_type(app, RetentionApplied))
+        assert 6 <= len(kept) <= 8
+        for _ in range(10):
+            await engine.advance(minutes=2)
+        assert len(await entries_of_type(app, RetentionApplied)) == applied
+
+
+async def test_a_new_leader_goes_on_after_a_trim() -> None:
+    app = on_memory(event_retention_days=7)
+    seen = gathering(app)
+    async with TestEngine(app) as engine:
+        await app.emit_event("a", {"order": 1})
+        for _ in range(5):
+            await engine.advance(days=3)
+        await engine._leader.resign()
+        await app.emit_event("b", {"order": 2})
+        await engine.run_until_idle()
+    assert seen == [[1, 2]]
+
+
+async def test_without_auto_purge_nothing_is_removed() -> None:
+    app = on_memory(event_retention_days=7, event_auto_purge_enabled=False)
+    async with TestEngine(app) as engine:
+        await app.emit_event("a", {"order": 1})
+        for _ in range(5):
+            await engine.advance(days=5)
+        assert len([e for e in await entries(app) if isinstance(e, EventEmitted)]) == 1
+
+
+async def _leader_is(app: TriggerEngine, runner_id: str) -> bool:
+    return (await entries_of_type(app, LeaderElected))[-1].runner_id == runner_id
+
+
+async def _judged(app: TriggerEngine) -> bool:
+    return any(judged.kept for judged in await entries_of_type(app, Judged))
+
+
+async def _count(app: TriggerEngine, kind: type[Any], count: int) -> bool:
+    return len(await entries_of_type(app, kind)) >= count

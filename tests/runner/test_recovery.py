@@ -1,0 +1,202 @@
+"""Work of lost runners: another finishes it, and what keeps taking runners down is given up."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.support.apps import MakeApp
+from tests.support.reading import entries_of_type, is_running, statuses
+from tests.support.waiting import wait_until
+from trigger_engine import Invocation, TaskFailed, TriggerEngine, current_invocation
+from trigger_engine.core.status_entries import status_entry
+from trigger_engine.entries.facts import EventEmitted, Failed, InvocationRegistered, Recovered
+from trigger_engine.log.contract import Claims
+
+
+async def claim_and_vanish(app: TriggerEngine) -> Claims:
+    """Takes what waits, as a runner that has died since."""
+    log = (await app._connections.session()).log
+    tasks = list(app.registry.tasks)
+    claims = await log.claim("gone", tasks=tasks, queues=(), holding=(), limit=10)
+    assert claims.started
+    return claims
+
+
+async def test_another_runner_finishes_what_a_lost_one_held(make_app: MakeApp) -> None:
+    app = make_app()
+
+    @app.task
+    async def double(x: int) -> int:
+        return 2 * x
+
+    async with app:
+        invocation = await double(21)
+        await claim_and_vanish(app)
+        async with app.runner():
+            assert await invocation.result(timeout=10) == 42
+        assert await statuses(app, invocation) == [
+            *("registered", "pending", "running"),
+            *("registered", "pending", "running", "success"),
+        ]
+
+
+async def test_a_recovered_attempt_is_the_same_attempt_again(make_app: MakeApp) -> None:
+    app = make_app()
+
+    @app.task(max_retries=1)
+    async def attempt() -> int:
+        current = current_invocation()
+        assert current is not None
+        return current.attempt
+
+    async with app:
+        invocation = await attempt()
+        await claim_and_vanish(app)
+        async with app.runner():
+            assert await invocation.result(timeout=10) == 1
+
+
+async def test_what_takes_its_runners_down_is_given_up(make_app: MakeApp) -> None:
+    app = make_app(max_recoveries=0)
+
+    @app.task
+    async def deadly() -> None:
+        pass
+
+    async with app:
+        invocation = await deadly()
+        await claim_and_vanish(app)
+        async with app.runner():
+            with pytest.raises(TaskFailed, match="max_recoveries=0") as failed:
+                await invocation.result(timeout=10)
+        assert failed.value.exception_type == "RunnerLost"
+        assert await statuses(app, invocation) == ["registered", "pending", "running", "failed"]
+        (entry,) = await entries_of_type(app, Failed)
+    assert "TriggerEngineError" in entry.exception.bases
+
+
+async def test_it_is_recovered_max_recoveries_times(make_app: MakeApp) -> None:
+    app = make_app(max_recoveries=2, queues=["nothing-waits-here"])
+
+    @app.task
+    async def deadly() -> None:
+        pass
+
+    async with app, app.runner():
+        invocation = await deadly()
+        for lost in range(1, 4):
+            await claim_and_vanish(app)
+            if lost <= 2:
+                await wait_until(lambda: _recovered(app, lost))  # noqa: B023
+        with pytest.raises(TaskFailed, match="its runner was lost 3 times"):
+            await invocation.result(timeout=10)
+
+
+async def test_what_a_replaced_runner_reports_is_void(make_app: MakeApp) -> None:
+    app = make_app()
+    gate = asyncio.Event()
+    runs: list[str] = []
+
+    @app.task
+    async def once(label: str) -> str:
+        runs.append(label)
+        await gate.wait()
+        return label
+
+    async with app, app.runner() as runner:
+        invocation = await once("x")
+        await wait_until(lambda: is_running(invocation))
+        await _recover(app, invocation)
+        await wait_until(lambda: len(runs) == 2)
+        gate.set()
+        assert await invocation.result(timeout=10) == "x"
+        seen = await statuses(app, invocation)
+        assert runner.failed is None
+    assert seen == ["registered", "pending", "running", "registered", "pending", "running", "success"]
+
+
+async def test_a_re_executed_attempt_emits_and_calls_nothing_twice(make_app: MakeApp) -> None:
+    app = make_app()
+    runs: list[int] = []
+    gate = asyncio.Event()
+
+    @app.task
+    async def inner(x: int) -> None:
+        pass
+
+    @app.task
+    async def outer() -> None:
+        runs.append(1)
+        await app.emit_event("step", {"n": 1})
+        await app.emit_events([("step", {"n": 2}), ("step", {"n": 2})])
+        await inner(1)
+        await inner(1)
+        if len(runs) == 1:
+            await gate.wait()
+
+    async with app, app.runner():
+        invocation = await outer()
+        await wait_until(lambda: _called(app, 3))
+        await _recover(app, invocation)
+        await invocation.result(timeout=10)
+        events = await entries_of_type(app, EventEmitted)
+        calls = [e for e in await entries_of_type(app, InvocationRegistered) if e.task_id == inner.task_id]
+    assert len(runs) == 2
+    assert len(events) == 3
+    assert len(calls) == 2
+    assert {event.emitter_invocation_id for event in events} == {invocation.invocation_id}
+    assert {event.emitter_task_id for event in events} == {outer.task_id}
+    assert {call.parent_invocation_id for call in calls} == {invocation.invocation_id}
+
+
+async def test_a_retried_attempt_emits_its_own_events(make_app: MakeApp) -> None:
+    app = make_app()
+
+    @app.task(max_retries=1)
+    async def flaky() -> None:
+        await app.emit_event("tried", {})
+        current = current_invocation()
+        assert current is not None
+        if current.attempt == 1:
+            raise ValueError("again")
+
+    async with app, app.runner():
+        await (await flaky()).result(timeout=10)
+        assert len(await entries_of_type(app, EventEmitted)) == 2
+
+
+async def test_work_whose_claim_was_answered_to_nobody_is_run(make_app: MakeApp) -> None:
+    """The reply to a claim was lost: the runner asks again, and is given what it holds without knowing."""
+    app = make_app()
+
+    @app.task
+    async def double(x: int) -> int:
+        return 2 * x
+
+    async with app:
+        invocation = await double(21)
+        runner = app.runner()
+        log = (await app._connections.session()).log
+        await log.claim(runner.runner_id, tasks=[double.task_id], queues=(), holding=(), limit=1)
+        async with runner:
+            assert await invocation.result(timeout=10) == 42
+        assert await statuses(app, invocation) == ["registered", "pending", "running", "success"]
+
+
+async def _recovered(app: TriggerEngine, times: int) -> bool:
+    return len(await entries_of_type(app, Recovered)) == times
+
+
+async def _called(app: TriggerEngine, registered: int) -> bool:
+    return len(await entries_of_type(app, InvocationRegistered)) == registered
+
+
+async def _recover(app: TriggerEngine, invocation: Invocation[Any]) -> None:
+    """What a leader does that has not heard of the invocation's runner for too long."""
+    session = await app._connections.session()
+    stored = await session.log.invocation(invocation.invocation_id)
+    assert stored is not None
+    await session.append_entry(
+        status_entry(Recovered, stored.registration, stored.state, now=0.0, cause=stored.latest.id)
+    )

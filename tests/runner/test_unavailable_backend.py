@@ -1,0 +1,311 @@
+"""A backend that goes away: the runner survives it, and nothing is lost or done twice."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from tests.support.apps import MakeApp
+from tests.support.faulty_log import Faults, inject_faults
+from tests.support.reading import entries_of_type, is_running, statuses
+from tests.support.waiting import wait_until
+from trigger_engine import (
+    BackendUnavailable,
+    EventContext,
+    InvocationStatus,
+    PayloadTooLarge,
+    ResultTimeout,
+    TaskFailed,
+    TriggerBuilder,
+    TriggerEngine,
+)
+from trigger_engine.entries.facts import CronTicked, EventEmitted, LeaderElected, Succeeded, TriggerFired
+
+
+def order_of(context: EventContext) -> dict[str, Any]:
+    return {"order": context.payload["order"]}
+
+
+def shop(make_app: MakeApp, **settings: Any) -> tuple[TriggerEngine, Faults, list[int]]:
+    """An app whose task notes the orders that were paid, and the faults of its log."""
+    app = make_app(**settings)
+    faults = inject_faults(app)
+    seen: list[int] = []
+
+    @app.task(triggers=TriggerBuilder().on_event("paid").with_args_from_event(order_of))
+    async def ship(order: int) -> None:
+        seen.append(order)
+
+    return app, faults, seen
+
+
+@pytest.mark.parametrize("step", ["follow", "claim", "append", "heartbeat", "acquire", "runners", "orphans", "*"])
+async def test_the_runner_goes_on_when_the_backend_is_back(make_app: MakeApp, step: str) -> None:
+    app, faults, seen = shop(make_app)
+    async with app, app.runner() as runner:
+        await app.emit_event("paid", {"order": 1})
+        await wait_until(lambda: seen == [1])
+        faults.fail(step)
+        calls = faults.calls.total()
+        await wait_until(lambda: faults.calls.total() > calls + 5)
+        faults.mend()
+        await app.emit_event("paid", {"order": 2})
+        await wait_until(lambda: seen == [1, 2])
+        assert runner.failed is None
+
+
+async def test_a_write_that_failed_after_it_took_effect_is_not_made_twice(make_app: MakeApp) -> None:
+    app, faults, seen = shop(make_app)
+    async with app, app.runner() as runner:
+        await app.emit_event("paid", {"order": 1})
+        await wait_until(lambda: seen == [1])
+        failures = _fail_twice_after(faults, "append")
+        await app.emit_event("paid", {"order": 2})
+        await wait_until(lambda: failures[0] == 0)
+        await wait_until(lambda: 2 in seen)
+        await app.emit_event("paid", {"order": 3})
+        await wait_until(lambda: 3 in seen)
+        assert len(await entries_of_type(app, EventEmitted)) == 3
+        assert len(await entries_of_type(app, TriggerFired)) == 3
+        assert runner.failed is None
+    assert seen == [1, 2, 3]
+
+
+async def test_a_claim_whose_reply_was_lost_is_taken_up(make_app: MakeApp) -> None:
+    app = make_app()
+    faults = inject_faults(app)
+
+    @app.task
+    async def double(x: int) -> int:
+        return 2 * x
+
+    async with app, app.runner():
+        faults.fail_after("claim")
+        invocation = await double(21)
+        await wait_until(lambda: is_running(invocation))
+        faults.mend()
+        assert await invocation.result(timeout=10) == 42
+        assert await statuses(app, invocation) == ["registered", "pending", "running", "success"]
+
+
+async def test_emitting_raises_when_the_backend_stays_away(make_app: MakeApp) -> None:
+    app, faults, _ = shop(make_app)
+    async with app:
+        await app.emit_event("paid", {"order": 1})
+        faults.fail("append")
+        with pytest.raises(BackendUnavailable, match="the test says"):
+            await app.emit_event("paid", {"order": 2})
+        faults.mend()
+        assert len(await entries_of_type(app, EventEmitted)) == 1
+
+
+async def test_a_runner_that_cannot_reach_the_backend_at_first_says_so(make_app: MakeApp) -> None:
+    app, faults, _ = shop(make_app)
+    faults.fail("*")
+    async with app:
+        with pytest.raises(BackendUnavailable):
+            async with app.runner():
+                pass
+
+
+async def test_a_result_is_settled_when_the_backend_is_back(make_app: MakeApp) -> None:
+    app = make_app()
+    faults = inject_faults(app)
+    gate = asyncio.Event()
+
+    @app.task
+    async def work() -> str:
+        await gate.wait()
+        return "done"
+
+    async with app, app.runner():
+        invocation = await work()
+        await wait_until(lambda: is_running(invocation))
+        faults.fail("append")
+        appends = faults.calls["append"]
+        gate.set()
+        await wait_until(lambda: faults.calls["append"] > appends + 3)
+        faults.mend()
+        assert await invocation.result(timeout=10) == "done"
+        assert await statuses(app, invocation) == ["registered", "pending", "running", "success"]
+
+
+async def test_a_runner_ends_though_the_backend_stays_away(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("trigger_engine.runner.worker._LAST_SETTLE", 0.2)
+    app = make_app(shutdown_timeout=0.1)
+    faults = inject_faults(app)
+
+    @app.task
+    async def endless() -> None:
+        await asyncio.Event().wait()
+
+    async with app:
+        async with asyncio.timeout(10), app.runner() as runner:
+            invocation = await endless()
+            await wait_until(lambda: is_running(invocation))
+            faults.fail("*")
+        assert runner.failed is None
+        faults.mend()
+        assert await invocation.status() is InvocationStatus.RUNNING
+        async with app.runner():
+            await wait_until(lambda: _handed_over(app, invocation.invocation_id))
+            await invocation.cancel()
+    assert any("recovery will" in record.message for record in caplog.records)
+
+
+async def test_waiting_for_a_result_outlasts_an_outage(make_app: MakeApp) -> None:
+    app = make_app()
+    faults = inject_faults(app)
+    gate = asyncio.Event()
+
+    @app.task
+    async def work() -> str:
+        await gate.wait()
+        return "done"
+
+    async with app, app.runner():
+        invocation = await work()
+        await wait_until(lambda: is_running(invocation))
+        waiting = asyncio.create_task(invocation.result(timeout=20))
+        await asyncio.sleep(0)
+        faults.fail("follow")
+        follows = faults.calls["follow"]
+        await wait_until(lambda: faults.calls["follow"] > follows + 2)
+        faults.mend()
+        gate.set()
+        assert await waiting == "done"
+
+
+async def test_a_result_that_the_backend_refuses_fails_the_task(make_app: MakeApp) -> None:
+    app = make_app()
+    faults = inject_faults(app)
+    calls = 0
+
+    @app.task
+    async def work() -> str:
+        nonlocal calls
+        calls += 1
+        return "too much for this backend"
+
+    def refuse(name: str, args: tuple[Any, ...]) -> None:
+        if name == "append" and any(isinstance(entry, Succeeded) for part in args[0] for entry in part):
+            raise PayloadTooLarge("the backend takes no entry of this size")
+
+    async with app, app.runner() as runner:
+        faults.arguments = refuse
+        invocation = await work()
+        with pytest.raises(TaskFailed, match="the backend takes no entry of this size") as failed:
+            await invocation.result(timeout=5)
+        assert failed.value.exception_type == "PayloadTooLarge"
+        assert runner.failed is None
+    assert calls == 1
+
+
+async def test_a_fatal_error_ends_the_runner_but_not_its_host(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, faults, _ = shop(make_app)
+    host_went_on = False
+    async with app:
+        with pytest.raises(ZeroDivisionError):
+            async with app.runner() as runner:
+                faults.before["follow"] = _divide_by_zero
+                await runner.wait_ended()
+                assert isinstance(runner.failed, ZeroDivisionError)
+                await asyncio.sleep(0)
+                host_went_on = True
+        faults.mend()
+        await app.emit_event("paid", {"order": 1})
+    assert host_went_on
+    assert any("failed" in record.message and record.levelno == logging.ERROR for record in caplog.records)
+
+
+async def test_what_ran_when_the_runner_failed_is_handed_back(make_app: MakeApp) -> None:
+    app = make_app()
+    faults = inject_faults(app)
+
+    @app.task
+    async def endless() -> None:
+        await asyncio.Event().wait()
+
+    async with app:
+        with pytest.raises(ZeroDivisionError):
+            async with app.runner() as runner:
+                invocation = await endless()
+                await wait_until(lambda: is_running(invocation))
+                faults.before["follow"] = _divide_by_zero
+                await runner.wait_ended()
+        assert await invocation.status() is InvocationStatus.REGISTERED
+
+
+async def test_a_leader_that_learns_in_mid_step_that_it_leads_no_more_goes_on_working(make_app: MakeApp) -> None:
+    app, faults, seen = shop(make_app, lease_ttl=0.1)
+
+    @app.task(triggers=TriggerBuilder().on_cron("* * * * * *"))
+    async def every_second() -> None:
+        pass
+
+    async with app, app.runner() as runner:
+        log = (await app._connections.session()).log
+        lost = asyncio.Event()
+
+        def is_tick(name: str, args: tuple[Any, ...]) -> None:
+            if name == "append" and any(isinstance(entry, CronTicked) for part in args[0] for entry in part):
+                faults.before["append"] = lose_the_lease
+
+        async def lose_the_lease() -> None:
+            faults.mend()
+            await log.release("match", runner.runner_id)
+            assert await log.acquire("match", "somebody else", ttl=0.3)
+            renewals = faults.calls["acquire"]
+            await wait_until(lambda: faults.calls["acquire"] > renewals)
+            lost.set()
+
+        faults.arguments = is_tick
+        await wait_until(lost.is_set)
+        await wait_until(lambda: _elected(app, 2))
+        await app.emit_event("paid", {"order": 1})
+        await wait_until(lambda: seen == [1])
+        assert runner.failed is None
+
+
+async def test_result_waiting_times_out_while_the_backend_is_away(make_app: MakeApp) -> None:
+    app = make_app()
+    faults = inject_faults(app)
+
+    @app.task
+    async def work() -> None:
+        pass
+
+    async with app:
+        invocation = await work()
+        faults.fail("follow")
+        with pytest.raises(ResultTimeout):
+            await invocation.result(timeout=0.05)
+
+
+async def _divide_by_zero() -> None:
+    raise ZeroDivisionError
+
+
+def _fail_twice_after(faults: Faults, name: str) -> list[int]:
+    left = [2]
+
+    async def behaviour() -> None:
+        if left[0]:
+            left[0] -= 1
+            raise BackendUnavailable("the reply was lost")
+
+    faults.after[name] = behaviour
+    return left
+
+
+async def _elected(app: TriggerEngine, times: int) -> bool:
+    return len(await entries_of_type(app, LeaderElected)) == times
+
+
+async def _handed_over(app: TriggerEngine, invocation_id: str) -> bool:
+    return (await statuses(app, invocation_id)).count("running") == 2

@@ -1,0 +1,73 @@
+"""Python programs in processes of their own, on one SQLite file."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """For programs in a folder: it and the project are on the import path, data and cache lie in it."""
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
+        "PYTHONUNBUFFERED": "1",
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "TRIGGER_ENGINE__SQLITE__SQLITE_DB_PATH": str(folder / "shared.db"),
+        "TRIGGER_ENGINE__SQLITE__SYNCHRONOUS": "NORMAL",
+        "TRIGGER_ENGINE__APP_ID": "shared",
+    }
+
+
+def run(folder: Path, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    """Runs `python ARGUMENTS` to its end."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Runs `python ARGUMENTS` beside the test, and kills it and its group at the end if it is still up."""
+    with (folder / "output").open("a") as output:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env=environment(folder),
+            stdout=output,
+            stderr=output,
+            text=True,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def output(folder: Path) -> str:
+    """What the programs of a folder have printed."""
+    return (folder / "output").read_text()
+
+
+def is_alive(pid: int) -> bool:
+    """True while a process is there and has not ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
