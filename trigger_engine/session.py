@@ -60,10 +60,7 @@ class Connections:
 
     async def session(self) -> Session:
         """The running loop's session, opened on first use. Raises BackendUnavailable, ConfigError."""
-        loop = asyncio.get_running_loop()
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            self._forget()
+        loop = self._running_loop()
         session = self._sessions.get(loop)
         if session is not None:
             return session
@@ -74,6 +71,12 @@ class Connections:
                 session = Session(await self.backend.open(clock=self.clock))
                 self._sessions[loop] = session
         return session
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._forget()
+        return asyncio.get_running_loop()
 
     def _drop_dead_loops(self) -> None:
         """A session refers to its loop, so that a weak key alone would keep both."""
@@ -86,12 +89,12 @@ class Connections:
 
     def enter(self) -> None:
         """Counts a user of the running loop's session."""
-        loop = asyncio.get_running_loop()
+        loop = self._running_loop()
         self._users[loop] = self._users.get(loop, 0) + 1
 
     async def leave(self) -> None:
         """Uncounts a user; the last one closes the session."""
-        loop = asyncio.get_running_loop()
+        loop = self._running_loop()
         self._users[loop] = self._users.get(loop, 1) - 1
         if self._users[loop] > 0:
             return

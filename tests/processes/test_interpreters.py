@@ -182,3 +182,29 @@ def test_a_def_task_that_forks_may_emit_in_its_child(tmp_path: Path) -> None:
     done = programs.run(tmp_path, "program.py", "SQLiteTrigger")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "by the forked child"
+
+
+FORKED_HOST = """
+import os
+
+async def use():
+    async with app, app.runner():
+        async with app:
+            await app.emit_event("a")
+        assert await (await double(4)).result(timeout=10) == 8
+
+app.sync.emit_event("by the parent, before")
+child = os.fork()
+if child == 0:
+    asyncio.run(use())
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+asyncio.run(use())
+"""
+
+
+@pytest.mark.parametrize("trigger_cls", ["MemTrigger", "SQLiteTrigger"])
+def test_a_runner_in_a_forked_child_keeps_its_connection(tmp_path: Path, trigger_cls: str) -> None:
+    (tmp_path / "program.py").write_text(APP + FORKED_HOST)
+    done = programs.run(tmp_path, "program.py", trigger_cls)
+    assert done.returncode == 0, done.stderr

@@ -83,7 +83,7 @@ class Leader:
     async def resign(self) -> None:
         """Gives the lease back, after a last checkpoint."""
         try:
-            if self._upkeep is not None and self._leadership is not None:
+            if self._upkeep is not None and self._leadership is not None and self._leadership.settled:
                 await self._upkeep.checkpoint()
                 await self._leadership.sign()
             await self._session.log.release(LEASE, self._runner_id)

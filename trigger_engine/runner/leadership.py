@@ -180,7 +180,7 @@ class Leadership:
             await self.sign()
 
     async def sign(self) -> None:
-        """Says how far everything is judged; the last one of a term also says until when it lasted."""
+        """Says how far everything is judged, when `settled`; the last one of a term also says until when it lasted."""
         upto, now = self.matcher.judged, self._app._connections.clock()
         entry = Judged(id=derive("judged", self.term, upto), time=now, term=self.term, upto=upto)
         await self.append([(entry,)])
