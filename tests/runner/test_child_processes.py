@@ -202,6 +202,18 @@ async def test_a_full_set_of_children_keeps_other_tasks_waiting_but_not_async_on
     await hanging[1].cancel()
 
 
+async def test_a_child_sees_the_environment_of_its_runner(app: TriggerEngine) -> None:
+    assert await (await tasks.python_path()).result(timeout=20) == os.environ.get("PYTHONPATH")
+
+
+async def test_a_thread_that_a_task_leaves_behind_disturbs_no_other_task(app: TriggerEngine) -> None:
+    pid = await (await tasks.emit_after_the_end()).result(timeout=20)
+    threads = await (await tasks.threads()).result(timeout=20)
+    await wait_until(lambda: _fewer_threads(threads))
+    assert await (await tasks.pid()).result(timeout=20) == pid
+    assert await entries_of_type(app, EventEmitted) == []
+
+
 async def test_what_a_child_prints_passes_through(app: TriggerEngine, capfd: pytest.CaptureFixture[str]) -> None:
     await (await tasks.speak("hello there")).result(timeout=20)
     out, err = capfd.readouterr()
@@ -239,3 +251,7 @@ async def test_a_stopped_start_of_a_child_leaves_nothing_behind(app: TriggerEngi
         await asyncio.sleep(pause)
         await invocation.cancel()
     assert await (await tasks.double(1)).result(timeout=20) == 2
+
+
+async def _fewer_threads(before: int) -> bool:
+    return await (await tasks.threads()).result(timeout=20) < before

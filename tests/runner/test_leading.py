@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.support.apps import MakeApp, on_memory, sibling
 from tests.support.faulty_log import inject_faults
-from tests.support.reading import entries, entries_of_type
+from tests.support.reading import entries, entries_of_type, statuses
 from tests.support.waiting import wait_until
 from trigger_engine import EventContext, TriggerBuilder, TriggerContext, TriggerEngine
 from trigger_engine.entries.facts import (
@@ -261,6 +261,46 @@ async def test_triggers_declared_while_a_runner_is_up_come_into_force(make_app: 
         await wait_until(lambda: _count(app, TriggersDeclared, 2))
         await app.emit_event("paid", {"order": 1})
         await wait_until(lambda: seen == [1])
+
+
+async def test_a_log_that_is_emptied_while_runners_are_up_is_begun_anew(make_app: MakeApp) -> None:
+    app = make_app()
+    seen = shipping(app)
+    async with app, app.runner() as first, app.runner() as second:
+        await app.emit_event("paid", {"order": 1})
+        await wait_until(lambda: seen == [1])
+        await (await app._connections.session()).log.clear()
+        await wait_until(lambda: _count(app, TriggersDeclared, 1))
+        await app.emit_event("paid", {"order": 2})
+        await wait_until(lambda: seen == [1, 2])
+        assert first.failed is second.failed is None
+
+
+async def test_a_run_whose_start_was_being_written_at_the_end_is_handed_back(make_app: MakeApp) -> None:
+    app = make_app()
+    faults = inject_faults(app)
+    seen = shipping(app)
+    written = asyncio.Event()
+
+    def is_firing(name: str, args: tuple[Any, ...]) -> None:
+        if name == "append" and any(isinstance(entry, TriggerFired) for part in args[0] for entry in part):
+            faults.after["append"] = hold
+
+    async def hold() -> None:
+        faults.after.clear()
+        written.set()
+        await wait_until(lambda: faults.calls["release"])
+
+    async with app:
+        async with app.runner():
+            faults.arguments = is_firing
+            await app.emit_event("paid", {"order": 1})
+            await written.wait()
+        (fired,) = await entries_of_type(app, TriggerFired)
+        assert await statuses(app, fired.invocation_id) == ["registered", "pending", "running", "registered"]
+        assert seen == []
+        async with app.runner():
+            await wait_until(lambda: seen == [1])
 
 
 async def test_retention_removes_what_is_old_and_keeps_what_is_open() -> None:

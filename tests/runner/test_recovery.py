@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.apps import MakeApp
+from tests.support.faulty_log import inject_faults
 from tests.support.reading import entries_of_type, is_running, statuses
 from tests.support.waiting import wait_until
 from trigger_engine import Invocation, TaskFailed, TriggerEngine, current_invocation
@@ -164,6 +165,29 @@ async def test_a_retried_attempt_emits_its_own_events(make_app: MakeApp) -> None
     async with app, app.runner():
         await (await flaky()).result(timeout=10)
         assert len(await entries_of_type(app, EventEmitted)) == 2
+
+
+async def test_a_leader_that_could_not_beat_its_heart_does_not_take_its_own_work_away(make_app: MakeApp) -> None:
+    app = make_app(heartbeat_interval=0.05, heartbeat_ttl=0.15)
+    faults = inject_faults(app)
+    gate = asyncio.Event()
+
+    @app.task
+    async def work() -> str:
+        await gate.wait()
+        return "done"
+
+    async with app, app.runner():
+        invocation = await work()
+        await wait_until(lambda: is_running(invocation))
+        faults.fail("heartbeat")
+        log = (await app._connections.session()).log
+        await wait_until(log.orphans)
+        looks = faults.calls["orphans"]
+        await wait_until(lambda: faults.calls["orphans"] > looks + 2)
+        gate.set()
+        assert await invocation.result(timeout=10) == "done"
+        assert await statuses(app, invocation) == ["registered", "pending", "running", "success"]
 
 
 async def test_work_whose_claim_was_answered_to_nobody_is_run(make_app: MakeApp) -> None:

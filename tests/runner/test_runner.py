@@ -313,6 +313,33 @@ async def test_app_run_ends_at_a_signal_and_puts_the_handlers_back(make_app: Mak
     assert signal.getsignal(number) is former
 
 
+async def test_app_run_ends_at_a_signal_where_loops_take_no_handlers(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows."""
+
+    def refuse(*args: object) -> None:
+        raise NotImplementedError
+
+    app = make_app()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "add_signal_handler", refuse)
+    monkeypatch.setattr(loop, "remove_signal_handler", refuse)
+
+    @app.task
+    async def quick() -> None:
+        pass
+
+    former = signal.getsignal(signal.SIGINT)
+    async with app:
+        running = asyncio.create_task(app.run())
+        await (await quick()).result(timeout=10)
+        signal.raise_signal(signal.SIGINT)
+        async with asyncio.timeout(5):
+            await running
+    assert signal.getsignal(signal.SIGINT) is former
+
+
 async def test_a_second_signal_hands_back_what_still_runs(make_app: MakeApp) -> None:
     app = make_app(shutdown_timeout=60.0)
 

@@ -1,8 +1,10 @@
 """Tasks that run in child processes: in a module of their own, for the children import it."""
 
+import contextvars
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -138,6 +140,24 @@ def fork_and_die(file: str) -> None:
     while not os.path.exists(file) or not Path(file).read_text():
         time.sleep(0.01)
     os._exit(1)
+
+
+@app.task(run_in="process")
+def python_path() -> str | None:
+    return os.environ.get("PYTHONPATH")
+
+
+@app.task(run_in="process")
+def emit_after_the_end() -> int:
+    """Leaves a thread behind that emits when the task has ended."""
+    emit = contextvars.copy_context().run
+    threading.Timer(0.2, lambda: emit(app.sync.emit_event, "late")).start()
+    return os.getpid()
+
+
+@app.task(run_in="process")
+def threads() -> int:
+    return threading.active_count()
 
 
 @app.task(run_in="process")

@@ -62,9 +62,11 @@ def test_the_plugins_fixture_makes_engines(tmp_path: Path) -> None:
     program = (
         "import sys, pytest\n"
         "from importlib.metadata import entry_points\n"
-        "from trigger_engine.testing import pytest_plugin\n"
-        "installed = 'trigger_engine' in entry_points(group='pytest11').names\n"
-        f"sys.exit(pytest.main({[*options, str(tmp_path)]!r}, plugins=[] if installed else [pytest_plugin]))\n"
+        "plugins = []\n"
+        "if 'trigger_engine' not in entry_points(group='pytest11').names:\n"
+        "    from trigger_engine.testing import pytest_plugin\n"
+        "    plugins = [pytest_plugin]\n"
+        f"sys.exit(pytest.main({[*options, str(tmp_path)]!r}, plugins=plugins))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False

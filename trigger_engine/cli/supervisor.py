@@ -18,6 +18,8 @@ FIRST_DELAY, LAST_DELAY = 1.0, 30.0
 CALM = 30.0
 """Seconds of life after which a death counts as the first one again."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_WELL_ENDED = frozenset({0, *(-number for number in _SIGNALS), *(128 + number for number in _SIGNALS)})
+"""Exit codes of a process that was told to stop; a second signal may meet it when it has restored its handlers."""
 _UP = b"up"
 Program = Callable[[int], Sequence[str]]
 
@@ -146,7 +148,7 @@ class Supervisor:
             code = await child.ended()
             del self._children[place]
             if self._stopping.is_set():
-                self._failed |= was_up and code != 0
+                self._failed |= was_up and code not in _WELL_ENDED
             elif child.generation == self._generation:
                 delay = FIRST_DELAY if asyncio.get_running_loop().time() - child.started_at > CALM else delay
                 await self._pause(child, was_up, code, delay)

@@ -45,11 +45,10 @@ _GRACE = 1.0
 
 
 class Parent:
-    """The connection to the runner; usable from every thread of the child."""
+    """The connection to the runner."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._lock = threading.Lock()
 
     def send(self, message: FromChild) -> None:
         self._connection.sendall(frame(message))
@@ -62,9 +61,8 @@ class Parent:
 
     def ask(self, request: EmitEvents | CallTask) -> tuple[str, ...]:
         """The ids that the runner answers. Raises the error that it met."""
-        with self._lock:
-            self.send(request)
-            answer = self.receive()
+        self.send(request)
+        answer = self.receive()
         if not isinstance(answer, Answer):
             raise SystemExit(1)
         if answer.error is not None:
@@ -82,15 +80,16 @@ class Parent:
 
 
 class ParentOutbox:
-    """Sends a task's emits and calls through the runner."""
+    """Sends one task's emits and calls through the runner; usable from every thread until the task ends."""
 
     def __init__(self, parent: Parent) -> None:
-        self._parent = parent
+        self._parent: Parent | None = parent
+        self._lock = threading.Lock()
 
     def emit(self, events: Sequence[Event]) -> list[str]:
         """As `app.sync.emit_events`."""
         encoded = tuple((code, encode_payload(payload, event_code=code), key) for code, payload, key in events)
-        return list(self._parent.ask(EmitEvents(encoded)))
+        return list(self._ask(EmitEvents(encoded)))
 
     def enqueue(self, call: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Invocation[Any]:
         """As `app.sync.enqueue`."""
@@ -98,16 +97,32 @@ class ParentOutbox:
         task, options = call.task, call.call_options
         arguments = bytes(task.signature.encode_arguments(task.signature.bind(*args, **kwargs)))
         request = CallTask(task.task_id, arguments, options.delay, options.idempotency_key, options.queue)
-        return Invocation(task.app, self._parent.ask(request)[0], task.task_id)
+        return Invocation(task.app, self._ask(request)[0], task.task_id)
+
+    def close(self) -> None:
+        """Lets no thread that the task leaves behind disturb the connection."""
+        with self._lock:
+            self._parent = None
+
+    def _ask(self, request: EmitEvents | CallTask) -> tuple[str, ...]:
+        with self._lock:
+            if self._parent is None:
+                raise TriggerEngineError("the task of this thread has ended: let it wait for its threads")
+            return self._parent.ask(request)
 
 
 def main(start: str) -> None:
-    """Serves one runner until it closes the connection. `start`: JSON with the socket's `fd` and the import `path`."""
+    """Serves one runner until it closes the connection.
+
+    `start`: JSON with the socket's `fd`, the import `path`, and what to set in the `environment`.
+    """
     # Ctrl-C reaches the whole terminal group; the runner decides when a task ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure_from_environment()
     options = json.loads(start)
     sys.path[:] = options["path"]
+    os.environ.pop("PYTHONPATH")
+    os.environ.update(options["environment"])
     connection = socket.socket(fileno=options["fd"])
     connection.set_inheritable(False)
     threading.Thread(target=_end_with_runner, args=(connection,), daemon=True).start()
@@ -127,16 +142,18 @@ def _end_with_runner(connection: socket.socket) -> None:
 
 def _run(order: RunTask, parent: Parent) -> TaskReturned | TaskRaised:
     task: Task[Any, Any] | None = None
+    outbox = ParentOutbox(parent)
     try:
         task = _find_task(order)
         arguments = task.signature.decode_arguments(msgspec.Raw(order.arguments))
-        running.set(_context(order, arguments, parent))
+        running.set(_context(order, arguments, outbox))
         returned = encode_returned(task, task.func(**arguments), order.max_bytes)
         return TaskReturned(bytes(returned.result))
     except BaseException as exc:
         retryable = task is not None and isinstance(exc, task.settings.retries.retry_for)
         return TaskRaised(exception_facts(exc), retryable and not isinstance(exc, SerializationError))
     finally:
+        outbox.close()
         running.set(None)
 
 
@@ -155,7 +172,7 @@ def _find_task(order: RunTask) -> Task[Any, Any]:
     )
 
 
-def _context(order: RunTask, arguments: Mapping[str, Any], parent: Parent) -> CurrentInvocation:
+def _context(order: RunTask, arguments: Mapping[str, Any], outbox: ParentOutbox) -> CurrentInvocation:
     return CurrentInvocation(
         app_id=order.app_id,
         invocation_id=order.invocation_id,
@@ -164,7 +181,7 @@ def _context(order: RunTask, arguments: Mapping[str, Any], parent: Parent) -> Cu
         arguments=arguments,
         trigger_run_id=order.trigger_run_id,
         depth=order.depth,
-        outbox=ParentOutbox(parent),
+        outbox=outbox,
     )
 
 

@@ -114,8 +114,11 @@ class ChildProcesses:
 
     async def _spawn(self) -> Child:
         ours, theirs = socket.socketpair()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        start = json.dumps({"fd": theirs.fileno(), "path": sys.path})
+        path = [str(each) for each in sys.path]
+        # Its own programs must not see this one's import path: the child takes it out again.
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+        own = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+        start = json.dumps({"fd": theirs.fileno(), "path": path, "environment": own})
         with theirs:
             reader, writer = await asyncio.open_connection(sock=ours)
             try:

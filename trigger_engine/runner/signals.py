@@ -6,8 +6,8 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from trigger_engine.runner.runner import Runner
@@ -60,10 +60,19 @@ def _stop_signals(stop: asyncio.Event, runner: Runner) -> Iterator[None]:
 
     former = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
     for number in _STOP_SIGNALS:
-        loop.add_signal_handler(number, received, number.name)
+        _handle(loop, number, received)
     try:
         yield
     finally:
         for number, handler in former.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _handle(loop: asyncio.AbstractEventLoop, number: signal.Signals, received: Callable[[str], None]) -> None:
+    try:
+        loop.add_signal_handler(number, received, number.name)
+    except NotImplementedError:
+        # On Windows.
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(received, number.name))

@@ -100,7 +100,8 @@ class Upkeep:
 
     def _recovery(self, invocation: Invocation) -> Failed | Recovered | None:
         state, registration = invocation.state, invocation.registration
-        if state.status not in HELD:
+        if state.status not in HELD or state.runner_id == self._runner_id:
+            # A leader whose own heartbeat was late is alive all the same.
             return None
         now = self._app._connections.clock()
         limit = self._app.settings.max_recoveries
