@@ -45,7 +45,7 @@ async def test_a_delayed_call_is_started_soon_after_its_time(make_app: MakeApp) 
         invocation = await quick.options(delay=0.3)()
         assert await invocation.status() is InvocationStatus.REGISTERED
         assert await invocation.result(timeout=10) == "done"
-        assert 0.25 <= loop.time() - begun < 2.0
+        assert 0.25 <= loop.time() - begun < 5.0
 
 
 async def test_the_first_call_with_a_key_counts(make_app: MakeApp) -> None:

@@ -149,14 +149,14 @@ async def test_a_leader_without_a_checkpoint_replays_the_log(make_app: MakeApp) 
 
 
 async def test_a_takeover_that_takes_longer_than_the_lease_keeps_the_lead(make_app: MakeApp) -> None:
-    app = make_app(lease_ttl=0.3)
+    app = make_app(lease_ttl=0.6)
     faults = inject_faults(app)
     seen = shipping(app)
     loop = asyncio.get_running_loop()
     begun = loop.time()
 
     async def slow() -> None:
-        await wait_until(lambda: loop.time() > begun + 1.0)
+        await wait_until(lambda: loop.time() > begun + 1.5)
 
     faults.before["load_checkpoint"] = slow
     async with app, app.runner(), app.runner():

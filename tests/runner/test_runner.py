@@ -1,6 +1,7 @@
 """Entering, leaving and stopping a runner; its lifespan; what it refuses to start with."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -108,17 +109,23 @@ async def test_the_lifespan_is_entered_before_the_first_claim_and_left_after_the
 
     app = make_app(lifespan=lifespan)
 
+    gate = asyncio.Event()
+
     @app.task
     async def work() -> None:
         happened.append("begun")
-        await asyncio.sleep(0.05)
+        await gate.wait()
         happened.append("done")
 
     async with app:
         invocation = await work()
-        async with app.runner():
-            assert happened[:2] == ["entered", "ready"]
-            await wait_until(lambda: is_running(invocation))
+        runner = await app.runner().__aenter__()
+        assert happened[:2] == ["entered", "ready"]
+        await wait_until(lambda: "begun" in happened)
+        leaving = asyncio.create_task(runner.__aexit__(None, None, None))
+        await wait_until(runner._stopping.is_set)
+        gate.set()
+        await leaving
         assert await invocation.status() is InvocationStatus.SUCCESS
     assert happened == ["entered", "ready", "begun", "done", "left"]
 
@@ -257,8 +264,10 @@ async def test_a_second_cancel_ends_a_patient_shutdown(make_app: MakeApp) -> Non
     async def endless() -> None:
         await asyncio.Event().wait()
 
+    runner = app.runner()
+
     async def host() -> None:
-        async with app.runner():
+        async with runner:
             await asyncio.Event().wait()
 
     async with app:
@@ -266,7 +275,7 @@ async def test_a_second_cancel_ends_a_patient_shutdown(make_app: MakeApp) -> Non
         running = asyncio.create_task(host())
         await wait_until(lambda: is_running(invocation))
         running.cancel()
-        await asyncio.sleep(0.05)
+        await wait_until(runner._stopping.is_set)
         assert not running.done()
         running.cancel()
         async with asyncio.timeout(5):
@@ -340,7 +349,8 @@ async def test_app_run_ends_at_a_signal_where_loops_take_no_handlers(
     assert signal.getsignal(signal.SIGINT) is former
 
 
-async def test_a_second_signal_hands_back_what_still_runs(make_app: MakeApp) -> None:
+async def test_a_second_signal_hands_back_what_still_runs(make_app: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     app = make_app(shutdown_timeout=60.0)
 
     @app.task
@@ -352,7 +362,7 @@ async def test_a_second_signal_hands_back_what_still_runs(make_app: MakeApp) -> 
         running = asyncio.create_task(app.run())
         await wait_until(lambda: is_running(invocation))
         signal.raise_signal(signal.SIGTERM)
-        await asyncio.sleep(0.05)
+        await wait_until(lambda: any("no more work is claimed" in record.message for record in caplog.records))
         assert not running.done()
         signal.raise_signal(signal.SIGTERM)
         async with asyncio.timeout(5):
