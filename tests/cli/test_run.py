@@ -11,6 +11,7 @@ import pytest
 from tests.cli.conftest import SHOP, Start, Write
 from tests.cli.data import emit
 from tests.cli.program import ROOT, Program
+from tests.support.programs import is_alive
 from tests.support.waiting import wait_until_true
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -27,15 +28,6 @@ def pids_of(program: Program, count: int) -> list[int]:
     for _ in range(count - 1):
         program.wait_for(UP)
     return found
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-        return file.read().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_it_works_and_its_tasks_log_with_their_ids(start: Start) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import child_tasks as tasks
 from tests.support.apps import MakeApp, on_memory
+from tests.support.programs import is_alive
 from tests.support.reading import entries_of_type, is_running, statuses
 from tests.support.waiting import wait_until
 from trigger_engine import InvocationCancelled, InvocationStatus, TaskFailed, TriggerEngine
@@ -38,14 +39,6 @@ async def app_anywhere(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> As
 def put_on(fresh: TriggerEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives the children's app the data of another one."""
     monkeypatch.setattr(tasks.app, "_connections", Connections(fresh._connections.backend, time.time))
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 async def pid_in(file: Path) -> int:
