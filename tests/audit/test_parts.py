@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.audit.list_log import ListLog
 from tests.core import oracle
 from tests.core.declaring import raw
 from trigger_engine.audit import audit
@@ -29,6 +30,7 @@ from trigger_engine.entries.facts import (
     Succeeded,
     TriggerFired,
     TriggersDeclared,
+    TriggerSuspended,
 )
 from trigger_engine.log.contract import Batch, Bookmark
 
@@ -111,6 +113,18 @@ def _round(at: int) -> Iterator[AnyEntry]:
     move: dict[str, Any] = {**call, "time": 0.0, "depth": 1, "attempt": 1, "claim_id": f"claim-{at}", "runner_id": "r"}
     yield Started(id=status_entry_id("started", "", f"claim-{at}"), **move)
     yield Succeeded(id=status_entry_id("succeeded", "", f"claim-{at}"), result=raw(None), **move)
+
+
+@pytest.mark.parametrize("judged", [True, False])
+async def test_what_a_suspended_trigger_passes_over_is_checked_judged_or_not(*, judged: bool) -> None:
+    suspended = TriggerSuspended(id="suspended", time=0.0, term=1, trigger_id="trigger", slot="task#0")
+    event = EventEmitted(id="event", time=0.0, event_code="code", payload=EMPTY_MAP)
+    log = ListLog([(1, _entry(1)), (2, _entry(2)), (3, suspended), (4, event)])
+    if judged:
+        log.entries.append((5, Judged(id=derive("judged", 1, 4), time=0.0, term=1, upto=4)))
+    report = await audit(log)
+    assert report.outcomes == {"suspended": 1}
+    assert report.checked["entries × triggers"] == 1
 
 
 async def _peak(rounds: int) -> int:

@@ -34,9 +34,13 @@ class Outcomes:
             self._books.outcomes[outcome] += 1
 
     def wait(self, entry: AnyEntry, statuses: tuple[str, ...]) -> None:
-        """Counts an entry that no leader has judged yet."""
+        """Counts an entry that no leader has judged yet; a suspended trigger passes it over in any case."""
         for watched, _ in self._in_force.listening(entry, statuses):
-            self._books.outcomes["not yet judged" if watched.active else "suspended"] += 1
+            if watched.active:
+                self._books.outcomes["not yet judged"] += 1
+            else:
+                self._books.checked["entries × triggers"] += 1
+                self._books.outcomes["suspended"] += 1
 
     def _outcome(
         self, position: Position, subject: Subject, watched: Watched, asked: list[Asked], record: Record
