@@ -14,6 +14,7 @@ from trigger_engine.entries.facts import Cancelled, Failed, Succeeded
 from trigger_engine.errors import InvocationCancelled, InvocationNotFound, ResultTimeout, TaskFailed
 from trigger_engine.log.contract import Accepted
 from trigger_engine.log.contract import Invocation as StoredInvocation
+from trigger_engine.log.fresh import fresh_id
 from trigger_engine.result_follower import not_found
 
 if TYPE_CHECKING:
@@ -68,14 +69,18 @@ class Invocation(Generic[R]):
     async def cancel(self) -> bool:
         """Ends it CANCELLED unless it has ended already, and says whether this did; a running task is stopped."""
         session = await self._app._connections.session()
+        cancel_id = fresh_id()
         while True:
             stored = await self._stored()
             if stored.state.status.is_final:
                 return False
             now = self._app._connections.clock()
-            entry = status_entry(Cancelled, stored.registration, stored.state, now=now, cause=self.invocation_id)
+            entry = status_entry(
+                Cancelled, stored.registration, stored.state, now=now, cause=self.invocation_id, cancel_id=cancel_id
+            )
             if isinstance(await session.append_entry(entry), Accepted):
-                return True
+                # A log that stores what is void says only by what is read back whether this was the end.
+                return session.log.refuses_void or (await session.results.ended(self.invocation_id)).latest == entry
 
     async def rerun(self) -> Invocation[R]:
         """Enqueues a new invocation of the same task with the same arguments, and returns it."""

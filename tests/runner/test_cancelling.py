@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.support.apps import MakeApp
 from tests.support.reading import has_status, is_running, statuses
 from tests.support.waiting import wait_until
 from trigger_engine import InvocationCancelled, InvocationNotFound, InvocationStatus, TaskFailed
+from trigger_engine.log.contract import Accepted, Outcome, Part
 
 
 async def test_what_waits_is_cancelled_and_never_runs(make_app: MakeApp) -> None:
@@ -119,7 +121,7 @@ async def test_what_has_ended_cannot_be_cancelled(make_app: MakeApp) -> None:
         assert await invocation.status() is InvocationStatus.SUCCESS
 
 
-async def test_many_cancels_are_one_entry(make_app: MakeApp) -> None:
+async def test_of_many_cancels_at_once_one_has_done_it(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -128,9 +130,33 @@ async def test_many_cancels_are_one_entry(make_app: MakeApp) -> None:
 
     async with app:
         invocation = await quick()
-        assert any(await asyncio.gather(*(invocation.cancel() for _ in range(10))))
+        cancels = await asyncio.gather(*(invocation.cancel() for _ in range(10)))
+        assert cancels.count(True) == 1
         assert await invocation.cancel() is False
         assert await statuses(app, invocation) == ["registered", "cancelled"]
+
+
+async def test_a_cancel_that_its_log_stores_as_void_has_not_done_it(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app()
+
+    @app.task
+    async def quick() -> None:
+        pass
+
+    async with app:
+        session = await app._connections.session()
+        append = session.log.append
+
+        async def accept(parts: Sequence[Part]) -> list[Outcome]:
+            return [Accepted(0) for _ in await append(parts)]
+
+        monkeypatch.setattr(type(session.log), "refuses_void", False)
+        monkeypatch.setattr(session.log, "append", accept)
+        invocation = await quick()
+        cancels = await asyncio.gather(*(invocation.cancel() for _ in range(10)))
+        assert cancels.count(True) == 1
 
 
 async def test_a_rerun_is_a_new_invocation_with_the_same_arguments(make_app: MakeApp) -> None:

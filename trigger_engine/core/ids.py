@@ -46,5 +46,5 @@ def run_invocation_id(trigger_run_id: str) -> str:
 
 
 def status_entry_id(kind: str, invocation_id: str, claim_id: str) -> str:
-    """The id of a status entry: one claim makes each move at most once, a cancel happens once."""
+    """The id of a status entry: one claim makes each move at most once, and so does one cancel."""
     return f"{claim_id or invocation_id}:{kind}"

@@ -18,11 +18,15 @@ def status_entry(
     *,
     now: float,
     cause: str,
+    cancel_id: str = "",
     **news: Any,
 ) -> S:
-    """An entry that moves an invocation by the claim in `state`; `news` are the fields that only this kind has."""
+    """An entry that moves an invocation by the claim in `state`; `news` are the fields that only this kind has.
+
+    `cancel_id`: of a `Cancelled`, which no claim makes: its own token, so that of several cancels one alone counts.
+    """
     by_claim = kind is not Cancelled
-    claim_id = state.claim_id if by_claim else ""
+    claim_id = state.claim_id if by_claim else cancel_id
     return kind(
         id=status_entry_id(str(kind.__struct_config__.tag), registration.invocation_id, claim_id),
         time=now,

@@ -140,7 +140,7 @@ class Retried(StatusEntry, frozen=True, kw_only=True, tag="retried"):
 
 
 class Cancelled(StatusEntry, frozen=True, kw_only=True, tag="cancelled"):
-    """To CANCELLED, from any open status; `claim_id` is empty."""
+    """To CANCELLED, from any open status; `claim_id` is this cancel's own, or empty."""
 
 
 class Recovered(StatusEntry, frozen=True, kw_only=True, tag="recovered"):
