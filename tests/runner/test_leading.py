@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 from tests.support.apps import MakeApp, on_memory, sibling
-from tests.support.faulty_log import inject_faults
 from tests.support.reading import entries, entries_of_type, statuses
 from tests.support.waiting import wait_until
 from trigger_engine import EventContext, TriggerBuilder, TriggerContext, TriggerEngine
@@ -20,7 +19,7 @@ from trigger_engine.entries.facts import (
     TriggerSuspended,
 )
 from trigger_engine.runner.leadership import LEASE
-from trigger_engine.testing import TestEngine
+from trigger_engine.testing import TestEngine, inject_faults
 
 
 def order_of(context: EventContext) -> dict[str, Any]:
@@ -158,7 +157,7 @@ async def test_a_takeover_that_takes_longer_than_the_lease_keeps_the_lead(make_a
     async def slow() -> None:
         await wait_until(lambda: loop.time() > begun + 1.5)
 
-    faults.before["load_checkpoint"] = slow
+    faults.call("load_checkpoint", behaviour=slow)
     async with app, app.runner(), app.runner():
         await app.emit_event("paid", {"order": 1})
         await wait_until(lambda: seen == [1])
@@ -282,18 +281,13 @@ async def test_a_run_whose_start_was_being_written_at_the_end_is_handed_back(mak
     seen = shipping(app)
     written = asyncio.Event()
 
-    def is_firing(name: str, args: tuple[Any, ...]) -> None:
-        if name == "append" and any(isinstance(entry, TriggerFired) for part in args[0] for entry in part):
-            faults.after["append"] = hold
-
     async def hold() -> None:
-        faults.after.clear()
         written.set()
         await wait_until(lambda: faults.calls["release"])
 
     async with app:
         async with app.runner():
-            faults.arguments = is_firing
+            faults.call("append", behaviour=hold, after=True, entries=TriggerFired, times=1)
             await app.emit_event("paid", {"order": 1})
             await written.wait()
         (fired,) = await entries_of_type(app, TriggerFired)

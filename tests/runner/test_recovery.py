@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from tests.support.apps import MakeApp
-from tests.support.faulty_log import inject_faults
 from tests.support.reading import entries_of_type, is_running, statuses
 from tests.support.waiting import wait_until
 from trigger_engine import Invocation, TaskFailed, TriggerEngine, current_invocation
 from trigger_engine.core.status_entries import status_entry
 from trigger_engine.entries.facts import EventEmitted, Failed, InvocationRegistered, Recovered
 from trigger_engine.log.contract import Claims
+from trigger_engine.testing import inject_faults
 
 
 async def claim_and_vanish(app: TriggerEngine) -> Claims:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.support.apps import MakeApp
-from tests.support.faulty_log import inject_faults
 from tests.support.waiting import wait_until
 from trigger_engine import (
     BackendUnavailable,
@@ -19,6 +18,7 @@ from trigger_engine import (
     TaskFailed,
     TriggerEngine,
 )
+from trigger_engine.testing import inject_faults
 
 
 def gated(app: TriggerEngine) -> tuple[asyncio.Event, Any]:
@@ -166,7 +166,7 @@ async def test_an_outage_after_the_log_was_replaced_is_waited_out(make_app: Make
 
     async with app:
         invocation = await echo(1)
-        faults.before["follow"] = replaced
+        faults.call("follow", behaviour=replaced)
         waiting = asyncio.create_task(invocation.result(timeout=20))
         await wait_until(lambda: faults.calls["tail"] > 1)
         faults.mend()
@@ -180,12 +180,9 @@ async def test_an_error_of_the_follower_reaches_who_waits(make_app: MakeApp) -> 
     faults = inject_faults(app)
     gate, echo = gated(app)
 
-    async def broken() -> None:
-        raise ZeroDivisionError
-
     async with app:
         invocation = await echo(1)
-        faults.before["follow"] = broken
+        faults.fail("follow", error=ZeroDivisionError)
         waiting = [asyncio.create_task(invocation.result(timeout=20)) for _ in range(3)]
         for task in waiting:
             with pytest.raises(ZeroDivisionError):

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from tests.support.apps import MakeApp
-from tests.support.faulty_log import inject_faults
 from tests.support.reading import is_running, statuses
 from tests.support.waiting import wait_until
 from trigger_engine import InvocationStatus, TriggerBuilder, TriggerEngine
 from trigger_engine.log.contract import RunnerRow
+from trigger_engine.testing import inject_faults
 
 
 async def runners(app: TriggerEngine) -> list[RunnerRow]:
@@ -419,13 +419,10 @@ async def test_app_run_raises_what_made_the_runner_fail(make_app: MakeApp) -> No
     app = make_app()
     faults = inject_faults(app)
 
-    async def fail() -> None:
-        raise ZeroDivisionError
-
     async with app:
         running = asyncio.create_task(app.run())
         await wait_until(lambda: faults.calls["claim"])
-        faults.before["follow"] = fail
+        faults.fail("follow", error=ZeroDivisionError)
         with pytest.raises(ZeroDivisionError):
             await running
 

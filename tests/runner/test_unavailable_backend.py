@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tests.support.apps import MakeApp
-from tests.support.faulty_log import Faults, inject_faults
 from tests.support.reading import entries_of_type, is_running, statuses
 from tests.support.waiting import wait_until
 from trigger_engine import (
@@ -21,6 +20,7 @@ from trigger_engine import (
     TriggerEngine,
 )
 from trigger_engine.entries.facts import CronTicked, EventEmitted, LeaderElected, Succeeded, TriggerFired
+from trigger_engine.testing import Faults, inject_faults
 
 
 def order_of(context: EventContext) -> dict[str, Any]:
@@ -60,9 +60,9 @@ async def test_a_write_that_failed_after_it_took_effect_is_not_made_twice(make_a
     async with app, app.runner() as runner:
         await app.emit_event("paid", {"order": 1})
         await wait_until(lambda: seen == [1])
-        failures = _fail_twice_after(faults, "append")
+        failure = faults.fail("append", after=True, times=2)
         await app.emit_event("paid", {"order": 2})
-        await wait_until(lambda: failures[0] == 0)
+        await wait_until(lambda: failure.struck == 2)
         await wait_until(lambda: 2 in seen)
         await app.emit_event("paid", {"order": 3})
         await wait_until(lambda: 3 in seen)
@@ -81,7 +81,7 @@ async def test_a_claim_whose_reply_was_lost_is_taken_up(make_app: MakeApp) -> No
         return 2 * x
 
     async with app, app.runner():
-        faults.fail_after("claim")
+        faults.fail("claim", after=True)
         invocation = await double(21)
         await wait_until(lambda: is_running(invocation))
         faults.mend()
@@ -94,7 +94,7 @@ async def test_emitting_raises_when_the_backend_stays_away(make_app: MakeApp) ->
     async with app:
         await app.emit_event("paid", {"order": 1})
         faults.fail("append")
-        with pytest.raises(BackendUnavailable, match="the test says"):
+        with pytest.raises(BackendUnavailable, match="the test's fault"):
             await app.emit_event("paid", {"order": 2})
         faults.mend()
         assert len(await entries_of_type(app, EventEmitted)) == 1
@@ -190,12 +190,11 @@ async def test_a_result_that_the_backend_refuses_fails_the_task(make_app: MakeAp
         calls += 1
         return "too much for this backend"
 
-    def refuse(name: str, args: tuple[Any, ...]) -> None:
-        if name == "append" and any(isinstance(entry, Succeeded) for part in args[0] for entry in part):
-            raise PayloadTooLarge("the backend takes no entry of this size")
+    def refusal() -> PayloadTooLarge:
+        return PayloadTooLarge("the backend takes no entry of this size")
 
     async with app, app.runner() as runner:
-        faults.arguments = refuse
+        faults.fail("append", error=refusal, entries=Succeeded)
         invocation = await work()
         with pytest.raises(TaskFailed, match="the backend takes no entry of this size") as failed:
             await invocation.result(timeout=5)
@@ -212,7 +211,7 @@ async def test_a_fatal_error_ends_the_runner_but_not_its_host(
     async with app:
         with pytest.raises(ZeroDivisionError):
             async with app.runner() as runner:
-                faults.before["follow"] = _divide_by_zero
+                faults.fail("follow", error=ZeroDivisionError)
                 await runner.wait_ended()
                 assert isinstance(runner.failed, ZeroDivisionError)
                 await asyncio.sleep(0)
@@ -236,7 +235,7 @@ async def test_what_ran_when_the_runner_failed_is_handed_back(make_app: MakeApp)
             async with app.runner() as runner:
                 invocation = await endless()
                 await wait_until(lambda: is_running(invocation))
-                faults.before["follow"] = _divide_by_zero
+                faults.fail("follow", error=ZeroDivisionError)
                 await runner.wait_ended()
         assert await invocation.status() is InvocationStatus.REGISTERED
 
@@ -252,19 +251,14 @@ async def test_a_leader_that_learns_in_mid_step_that_it_leads_no_more_goes_on_wo
         log = (await app._connections.session()).log
         lost = asyncio.Event()
 
-        def is_tick(name: str, args: tuple[Any, ...]) -> None:
-            if name == "append" and any(isinstance(entry, CronTicked) for part in args[0] for entry in part):
-                faults.before["append"] = lose_the_lease
-
         async def lose_the_lease() -> None:
-            faults.mend()
             await log.release("match", runner.runner_id)
             assert await log.acquire("match", "somebody else", ttl=0.3)
             renewals = faults.calls["acquire"]
             await wait_until(lambda: faults.calls["acquire"] > renewals)
             lost.set()
 
-        faults.arguments = is_tick
+        faults.call("append", behaviour=lose_the_lease, entries=CronTicked, times=1)
         await wait_until(lost.is_set)
         await wait_until(lambda: _elected(app, 2))
         await app.emit_event("paid", {"order": 1})
@@ -285,22 +279,6 @@ async def test_result_waiting_times_out_while_the_backend_is_away(make_app: Make
         faults.fail("follow")
         with pytest.raises(ResultTimeout):
             await invocation.result(timeout=0.05)
-
-
-async def _divide_by_zero() -> None:
-    raise ZeroDivisionError
-
-
-def _fail_twice_after(faults: Faults, name: str) -> list[int]:
-    left = [2]
-
-    async def behaviour() -> None:
-        if left[0]:
-            left[0] -= 1
-            raise BackendUnavailable("the reply was lost")
-
-    faults.after[name] = behaviour
-    return left
 
 
 async def _elected(app: TriggerEngine, times: int) -> bool:

@@ -1,0 +1,152 @@
+"""A log around another one, which fails as a test's script says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from trigger_engine.app import TriggerEngine
+from trigger_engine.log.contract import (
+    Backend,
+    Batch,
+    Bookmark,
+    Checkpoint,
+    Claims,
+    Clock,
+    EventLog,
+    Invocation,
+    Outcome,
+    Part,
+    RunnerFacts,
+    RunnerRow,
+)
+from trigger_engine.session import Connections
+from trigger_engine.testing.faults import Faults
+
+
+class FaultyLog(EventLog):
+    """Does what the `inner` log does, unless `faults` say otherwise."""
+
+    def __init__(self, inner: EventLog, faults: Faults) -> None:
+        self.inner = inner
+        self._faults = faults
+
+    @property
+    def log_id(self) -> str:  # type: ignore[override]
+        """The inner log's identity."""
+        return self.inner.log_id
+
+    @property
+    def refuses_void(self) -> bool:  # type: ignore[override]
+        """As the inner log."""
+        return self.inner.refuses_void
+
+    @property
+    def dense_positions(self) -> bool:  # type: ignore[override]
+        """As the inner log."""
+        return self.inner.dense_positions
+
+    async def append(self, parts: Sequence[Part]) -> list[Outcome]:
+        return await self._faults.around("append", lambda: self.inner.append(parts), parts)
+
+    async def follow(self, after: Bookmark, *, limit: int = 1000, wait: float = 0.0) -> Batch:
+        return await self._faults.around("follow", lambda: self.inner.follow(after, limit=limit, wait=wait))
+
+    async def tail(self) -> Bookmark:
+        return await self._faults.around("tail", self.inner.tail)
+
+    async def start(self) -> Bookmark:
+        return await self._faults.around("start", self.inner.start)
+
+    async def claim(
+        self,
+        runner_id: str,
+        *,
+        tasks: Collection[str],
+        queues: Collection[str],
+        holding: Collection[str],
+        limit: int,
+        wait: float = 0.0,
+    ) -> Claims:
+        return await self._faults.around(
+            "claim",
+            lambda: self.inner.claim(runner_id, tasks=tasks, queues=queues, holding=holding, limit=limit, wait=wait),
+        )
+
+    async def heartbeat(self, facts: RunnerFacts, *, ttl: float) -> None:
+        await self._faults.around("heartbeat", lambda: self.inner.heartbeat(facts, ttl=ttl))
+
+    async def leave(self, runner_id: str) -> None:
+        await self._faults.around("leave", lambda: self.inner.leave(runner_id))
+
+    async def runners(self) -> list[RunnerRow]:
+        return await self._faults.around("runners", self.inner.runners)
+
+    async def orphans(self, *, limit: int = 1000) -> list[Invocation]:
+        return await self._faults.around("orphans", lambda: self.inner.orphans(limit=limit))
+
+    async def acquire(self, name: str, owner: str, *, ttl: float) -> bool:
+        return await self._faults.around("acquire", lambda: self.inner.acquire(name, owner, ttl=ttl))
+
+    async def release(self, name: str, owner: str) -> None:
+        await self._faults.around("release", lambda: self.inner.release(name, owner))
+
+    async def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> bool:
+        return await self._faults.around("save_checkpoint", lambda: self.inner.save_checkpoint(name, checkpoint))
+
+    async def load_checkpoint(self, name: str) -> Checkpoint | None:
+        return await self._faults.around("load_checkpoint", lambda: self.inner.load_checkpoint(name))
+
+    async def invocation(self, invocation_id: str) -> Invocation | None:
+        return await self._faults.around("invocation", lambda: self.inner.invocation(invocation_id))
+
+    async def trim(self, before: Bookmark, *, keys_before: float, limit: int = 10_000) -> int:
+        return await self._faults.around("trim", lambda: self.inner.trim(before, keys_before=keys_before, limit=limit))
+
+    async def clear(self) -> None:
+        await self._faults.around("clear", self.inner.clear)
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+
+class FaultyBackend(Backend):
+    """Opens the `inner` backend's log inside a `FaultyLog`."""
+
+    def __init__(self, inner: Backend, faults: Faults) -> None:
+        super().__init__(inner.settings, app_id=inner.app_id)
+        self._inner = inner
+        self._faults = faults
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """As the inner backend."""
+        return self._inner.name
+
+    @property
+    def family(self) -> str:  # type: ignore[override]
+        """As the inner backend."""
+        return self._inner.family
+
+    @property
+    def section(self) -> str:  # type: ignore[override]
+        """As the inner backend."""
+        return self._inner.section
+
+    @property
+    def shared_between_processes(self) -> bool:  # type: ignore[override]
+        """As the inner backend."""
+        return self._inner.shared_between_processes
+
+    def location(self) -> str:
+        return self._inner.location()
+
+    async def open(self, *, clock: Clock) -> EventLog:
+        return FaultyLog(await self._faults.around("open", lambda: self._inner.open(clock=clock)), self._faults)
+
+
+def inject_faults(app: TriggerEngine, *, seed: int = 0) -> Faults:
+    """Puts a log that can fail between the app and its own, and returns its script; before the app is entered."""
+    faults = Faults(seed=seed)
+    connections = app._connections
+    app._connections = Connections(FaultyBackend(connections.backend, faults), connections.clock)
+    return faults
