@@ -120,8 +120,15 @@ def demo(session: nox.Session) -> None:
 @nox.session(python=MAIN)
 def bench(session: nox.Session) -> None:
     """The benchmarks; arguments go to them."""
-    session.install("-e", ".[uvloop]")
+    session.install("-e", ".[uvloop]", *nox.project.dependency_groups(PROJECT, "bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python=MAIN)
+def soak(session: nox.Session) -> None:
+    """An hour of mixed load, sampled, judged and audited; `-- --minutes M` for less, `-- --keep docs` to keep it."""
+    session.install("-e", ".[uvloop]", *nox.project.dependency_groups(PROJECT, "bench"))
+    session.run("python", "-m", "benchmarks.soak", *session.posargs)
 
 
 @nox.session(python=MAIN)

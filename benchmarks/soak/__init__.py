@@ -1,0 +1,1 @@
+"""An hour of mixed load on one SQLite file, to see that nothing grows: `python -m benchmarks.soak`."""

@@ -1,0 +1,51 @@
+"""`python -m benchmarks.soak`: a soak, and exit code 1 unless all is flat and its audits are green."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.machine import machine
+from benchmarks.soak.result import is_good, page, result_of, write
+from benchmarks.soak.running import EMITTERS, RUNNERS, soak
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0, help="how long (default: an hour)")
+    parser.add_argument("--rate", type=float, default=60.0, help="events a second (default: 60)")
+    parser.add_argument("--retention", type=float, default=5.0, help="minutes that entries are kept (default: 5)")
+    parser.add_argument("--keep", type=Path, help="folder for soak.json, soak.svg and soak.md, such as docs")
+    options = parser.parse_args()
+    load = {
+        "runners": RUNNERS,
+        "emitters": EMITTERS,
+        "events_a_second": options.rate,
+        "retention_minutes": options.retention,
+    }
+    ran_on = machine()
+    # So that ending the soak ends its processes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with tempfile.TemporaryDirectory(prefix="trigger-engine-soak-") as folder:
+        measured = soak(
+            Path(folder),
+            minutes=options.minutes,
+            rate=options.rate,
+            retention_minutes=options.retention,
+            tell=lambda text: print(text, file=sys.stderr, end="\r" if sys.stderr.isatty() else "\n"),
+        )
+    result = result_of(measured, ran_on, load)
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        write(result, options.keep)
+    print(page(result))
+    for offence in result["first_offences"]:
+        print(offence)
+    sys.exit(0 if is_good(result) else 1)
+
+
+if __name__ == "__main__":
+    main()

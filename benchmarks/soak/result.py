@@ -1,0 +1,128 @@
+"""The verdict on a soak, its file, its page and its plot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from benchmarks.plot import Chart, Line, line_charts
+from benchmarks.soak.flatness import FEWEST, TOLERANCE, Flatness, flatness
+from benchmarks.soak.running import Measured
+
+_MADE = "<!-- made by `nox -s soak`: edit benchmarks/soak/result.py instead -->"
+_RATES = "work: entries a second"
+_PLOTTED = ("MiB", "entries", "checkpoints", "descriptors", "threads", "ended", "second")
+_SERIES_KEPT = 120
+"""Points of each series that the file keeps."""
+
+
+def judged(measured: Measured) -> dict[str, Flatness]:
+    """By series. The rate of work is shown, not judged."""
+    return {
+        name: flatness([time for time, _ in series], [value for _, value in series], grain=_grain(name))
+        for name, series in sorted(measured.series.items())
+        if name != _RATES
+    }
+
+
+def result_of(measured: Measured, machine: Mapping[str, Any], load: Mapping[str, Any]) -> dict[str, Any]:
+    """All that is worth keeping, as JSON values."""
+    verdicts = judged(measured)
+    return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": dict(machine),
+        "load": dict(load),
+        "minutes": round(measured.seconds / 60, 2),
+        "entries": measured.entries,
+        "left_open": measured.left_open,
+        "audits": measured.audits,
+        "entries_no_audit_saw": measured.unseen,
+        "offences": measured.offences,
+        "first_offences": measured.first_offences,
+        "flat": all(verdict.flat for verdict in verdicts.values()),
+        "verdicts": {name: {**asdict(verdict), "flat": verdict.flat} for name, verdict in verdicts.items()},
+        "series": {name: _thinned(series) for name, series in sorted(measured.series.items())},
+    }
+
+
+def is_good(result: Mapping[str, Any]) -> bool:
+    """Flat, all work ended, every entry seen by an audit, and nothing off."""
+    return bool(
+        result["flat"] and not result["offences"] and not result["left_open"] and not result["entries_no_audit_saw"]
+    )
+
+
+def write(result: Mapping[str, Any], folder: Path) -> None:
+    """`soak.json`, `soak.svg` and `soak.md`."""
+    compact = json.dumps(result["series"], separators=(",", ":")).replace("]],", "]],\n  ")
+    rest = json.dumps({name: value for name, value in result.items() if name != "series"}, indent=1)
+    (folder / "soak.json").write_text(f'{rest[:-2]},\n "series": {compact}\n}}\n', encoding="utf-8")
+    (folder / "soak.svg").write_text(plot(result), encoding="utf-8")
+    (folder / "soak.md").write_text(page(result), encoding="utf-8")
+
+
+def plot(result: Mapping[str, Any]) -> str:
+    """Each series that is worth a picture, with its verdict."""
+    charts = []
+    for name, series in result["series"].items():
+        if any(word in name for word in _PLOTTED):
+            verdict = result["verdicts"].get(name)
+            note = "" if verdict is None else "flat" if verdict["flat"] else "NOT FLAT"
+            charts.append(Chart(name, [Line(name, [(x, y) for x, y in series])], note=note))
+    return line_charts(f"Soak: {result['minutes']:.0f} minutes, {result['entries']:,} entries", charts, columns=3)
+
+
+def page(result: Mapping[str, Any]) -> str:
+    """The page of the documentation."""
+    paragraphs = ["# Soak", _MADE, *(fill(text, 130) for text in _texts(result)), "![Each series over time](soak.svg)"]
+    end = "All samples: [soak.json](soak.json). Again: `nox -s soak`, or shorter: `nox -s soak -- --minutes 10`."
+    return "\n\n".join([*paragraphs, "\n".join(_table(result["verdicts"])), end]) + "\n"
+
+
+def _texts(result: Mapping[str, Any]) -> list[str]:
+    load, machine = result["load"], result["machine"]
+    what = f"""{result["minutes"]:.0f} minutes of mixed load on one SQLite file: {load["runners"]} runners and a third
+        one that comes and goes, {load["emitters"]} processes that emit {load["events_a_second"]:g} events a second
+        together and call tasks beside, and one that reads the history every second. Entries are kept for
+        {load["retention_minutes"]:g} minutes. The load has filters, ANDs over events and over one task, ORs, schedules,
+        chains, retries, failures, rejected runs, delays, cancels, reruns and keys; tasks run on the event loop, in
+        threads and in child processes."""
+    verdict = f"""**{"Flat" if result["flat"] else "Not flat"}**. A series is flat when it rises by no more than
+        {TOLERANCE:.0%} of its level over the second half of the run. The rise is the median of the slopes between all
+        pairs of samples, of which there must be {FEWEST}; less than two descriptors, threads or files, or one MiB, is
+        none."""
+    audits = f"""{result["entries"]:,} entries were written, and {result["left_open"]} invocations were left open.
+        {result["audits"]} audits went along: {result["entries_no_audit_saw"]:,} entries were seen by none of them,
+        {sum(result["offences"].values()):,} things were off."""
+    where = f"""Measured {result["measured_at"][:10]} at commit `{machine["commit"]}`: Python {machine["python"]},
+        SQLite {machine["sqlite"]}, {machine["cpus"]} cores ({machine["processor"]}), shared with other work."""
+    return [" ".join(text.split()) for text in (what, verdict, audits, where)]
+
+
+def _table(verdicts: Mapping[str, Any]) -> list[str]:
+    rows = ["| series | level | rise over the second half | allowed | |", "|---|---:|---:|---:|---|"]
+    for name, verdict in verdicts.items():
+        word = "flat" if verdict["flat"] else "**not flat**"
+        rows.append(
+            f"| {name} | {verdict['level']:,.2f} | {verdict['rise']:+,.2f} | {verdict['allowed']:,.2f} | {word} |"
+        )
+    return rows
+
+
+def _grain(name: str) -> float:
+    """What is nothing for this kind: a thread of a pool, some pages of memory, a burst of work."""
+    if name.endswith("MiB"):
+        return 1.0
+    if name.endswith("KiB"):
+        return 16.0
+    return 20.0 if "not ended" in name else 2.0
+
+
+def _thinned(series: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    every = max(1, len(series) // _SERIES_KEPT)
+    return list(series[::every])

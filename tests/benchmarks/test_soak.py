@@ -1,0 +1,31 @@
+"""A soak of some seconds: too short to be flat, long enough for its load to run and its audits to be green."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.soak.result import is_good, page, plot
+
+ROOT = Path(__file__).parents[2]
+EACH = ("runner 1", "runner 2", "emitter 1", "emitter 2", "reader")
+
+
+@pytest.mark.slow
+def test_a_short_soak_measures_everything_and_ends_with_green_books(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.soak", "--minutes=0.15", "--retention=0.1", "--rate=40"]
+    command.append(f"--keep={tmp_path}")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert (tmp_path / "soak.json").exists(), done.stderr
+    result = json.loads((tmp_path / "soak.json").read_text(encoding="utf-8"))
+    assert done.returncode == (0 if is_good(result) else 1)
+    assert result["offences"] == {}
+    assert result["left_open"] == 0
+    assert result["entries_no_audit_saw"] == 0
+    assert result["entries"] > 200
+    assert {f"{name}: memory, MiB" for name in EACH} <= result["series"].keys()
+    assert result["verdicts"].keys() | {"work: entries a second"} == result["series"].keys()
+    assert page(result) == (tmp_path / "soak.md").read_text(encoding="utf-8")
+    assert plot(result) == (tmp_path / "soak.svg").read_text(encoding="utf-8")
