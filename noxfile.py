@@ -19,6 +19,7 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests", "lint", "types", "architecture"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
+BACKENDS = sorted(str(path.parent) for path in Path("backends").glob("*/pyproject.toml"))
 
 
 def candidates(version: str) -> Iterator[Path]:
@@ -59,8 +60,9 @@ nox.options.error_on_missing_interpreters = not FOUND
 
 
 def install(session: nox.Session, *groups: str) -> None:
-    """The project, editable, and what its dependency groups name."""
-    session.install("-e", ".", *nox.project.dependency_groups(PROJECT, *groups))
+    """The project and its backends, editable, and what its dependency groups name."""
+    editable = [word for folder in (".", *BACKENDS) for word in ("-e", folder)]
+    session.install(*editable, *nox.project.dependency_groups(PROJECT, *groups))
 
 
 def existing(*folders: str) -> list[str]:
@@ -75,6 +77,7 @@ def tests(session: nox.Session) -> None:
         for version in OTHERS:
             session.notify(f"core-{version}")
     install(session, "test")
+    session.run("python", "-m", "tests.support.servers.install")
     session.run("pytest", *session.posargs)
 
 
@@ -99,7 +102,7 @@ def types(session: nox.Session) -> None:
     """Strict mypy on everything, pyright on the public API as its users write it (tests/typing)."""
     install(session, "types", "test")
     session.install(f"nox{nox.needs_version}")
-    session.run("mypy", "trigger_engine", "noxfile.py", *existing("tests", "benchmarks"))
+    session.run("mypy", "trigger_engine", "noxfile.py", *existing("tests", "benchmarks", "backends"))
     session.run("pyright")
 
 

@@ -1,15 +1,29 @@
-"""What every test shares: the Hypothesis profiles.
+"""What every test shares: the Hypothesis profiles, and the servers that a test run starts when it needs them.
 
 `ci` gives the same examples in every run; `dev` looks for new ones. HYPOTHESIS_PROFILE chooses, else `ci` where CI is
 set, else `dev`.
 """
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.backends import backend
+from tests.support.servers.shared import SharedServers
+
+__all__ = ["backend"]
 
 settings.register_profile(
     "ci", derandomize=True, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 settings.register_profile("dev", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServers]:
+    """Real servers for the tests of this process."""
+    with SharedServers(tmp_path_factory.mktemp("servers")) as shared:
+        yield shared

@@ -1,4 +1,4 @@
-"""Apps on memory and on SQLite; whatever history caches goes to the test's own folder."""
+"""Apps on every backend; whatever history caches goes to the test's own folder."""
 
 from pathlib import Path
 

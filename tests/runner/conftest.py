@@ -1,4 +1,4 @@
-"""Every runtime test runs on memory and on SQLite."""
+"""Every runtime test runs on every backend."""
 
 from tests.support.apps import make_app
 

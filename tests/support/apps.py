@@ -1,4 +1,4 @@
-"""Apps for tests: quick settings, on memory and on SQLite."""
+"""Apps for tests: quick settings, on any backend."""
 
 import time
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.backends import TestedBackend
 from trigger_engine import TriggerEngine
 from trigger_engine.session import Connections
 
@@ -34,12 +35,10 @@ def on_sqlite(path: Path, **settings: Any) -> TriggerEngine:
     return TriggerEngine(**{**QUICK, "app_id": "test", **place, **settings})
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def make_app(request: pytest.FixtureRequest, tmp_path: Path) -> MakeApp:
-    """Makes apps on memory and on SQLite. Those of one test on SQLite share their data."""
-    if request.param == "memory":
-        return on_memory
-    return lambda **settings: on_sqlite(tmp_path / "test.db", **settings)
+@pytest.fixture
+def make_app(backend: TestedBackend) -> MakeApp:
+    """Makes apps on every backend in turn. Those of one test share their data, except on memory."""
+    return lambda **settings: TriggerEngine(**{**QUICK, "app_id": "test", **backend.settings, **settings})
 
 
 def sibling(app: TriggerEngine, **settings: Any) -> TriggerEngine:

@@ -1,0 +1,98 @@
+"""The servers that tests start: private, of their own folder, replaceable, and never left behind."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.programs import ROOT, is_alive
+from tests.support.servers import redis_servers
+from tests.support.servers.private_server import HOST, ServerMissing
+from tests.support.servers.redis_servers import RedisServer, ValkeyServer
+from tests.support.servers.shared import SharedServers
+from tests.support.waiting import wait_until_true
+
+pytestmark = pytest.mark.servers
+
+STARTS_A_SERVER = """
+import sys, time
+from pathlib import Path
+from tests.support.servers.redis_servers import ValkeyServer
+print(ValkeyServer(Path(sys.argv[1])).start().pid, flush=True)
+time.sleep(60)
+"""
+
+
+def ask(server: ValkeyServer, *words: str) -> str:
+    """What a server answers to one command."""
+    with socket.create_connection((HOST, server.port), timeout=5) as connection:
+        connection.sendall(f"{' '.join(words)}\r\n".encode())
+        return connection.recv(10_000).decode()
+
+
+@pytest.mark.parametrize("kind", [ValkeyServer, RedisServer])
+def test_a_server_keeps_its_data_over_a_stop_and_a_kill(kind: type[ValkeyServer], tmp_path: Path) -> None:
+    with kind(tmp_path / "server", appendfsync="always") as server:
+        assert ask(server, "SET", "a", "1") == "+OK\r\n"
+        server.stop()
+        server.start()
+        assert ask(server, "INCR", "a") == ":2\r\n"
+        server.kill()
+        server.start()
+        assert ask(server, "INCR", "a") == ":3\r\n"
+
+
+def test_a_server_can_hang_and_go_on(tmp_path: Path) -> None:
+    with ValkeyServer(tmp_path / "server") as server:
+        server.pause()
+        with pytest.raises(TimeoutError), socket.create_connection((HOST, server.port), timeout=0.1) as connection:
+            connection.sendall(b"PING\r\n")
+            connection.recv(10)
+        server.resume()
+        assert ask(server, "PING") == "+PONG\r\n"
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="appendfsync"), ValkeyServer(tmp_path / "server", appendfsync="never"):
+        pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_server_does_not_outlive_tests_that_are_killed(tmp_path: Path) -> None:
+    tests = subprocess.Popen(
+        [sys.executable, "-c", STARTS_A_SERVER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert tests.stdout is not None
+    with tests.stdout:
+        pid = int(tests.stdout.readline())
+    os.kill(tests.pid, signal.SIGKILL)
+    tests.wait()
+    wait_until_true(lambda: not is_alive(pid))
+
+
+def test_shared_servers_are_started_once_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TEST_REDIS_URL", raising=False)
+    with SharedServers(tmp_path) as servers:
+        url = servers.url("redis")
+        assert servers.url("redis") == url
+        port = int(url.rpartition(":")[2])
+        socket.create_connection((HOST, port), timeout=5).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((HOST, port), timeout=5)
+
+
+def test_a_server_of_yours_takes_the_place_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_REDIS_URL", "redis://elsewhere")
+    with SharedServers(tmp_path) as servers:
+        assert servers.url("redis") == "redis://elsewhere"
+
+
+def test_a_server_that_is_missing_fails_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    redis_servers.redis_program.cache_clear()
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ServerMissing, match="apt-get install redis-server"):
+        redis_servers.redis_program()
