@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -47,9 +48,11 @@ class Session:
 class Connections:
     """The sessions of one backend: a loop opens its own on first use, a dead loop's and a parent's are dropped."""
 
-    def __init__(self, backend: Backend, clock: Clock) -> None:
+    def __init__(self, backend: Backend, clock: Clock, *, steady: Clock = time.monotonic) -> None:
         self.backend = backend
         self.clock = clock
+        self.steady = steady
+        """Seconds that never jump, from any beginning: for how long something lasts."""
         self._pid = os.getpid()
         self._forget()
 

@@ -15,7 +15,7 @@ class MemoryHarness(LogHarness):
         self._backends: dict[str, MemTrigger] = {}
 
     def backend(self, app_id: str) -> MemTrigger:
-        return self._backends.setdefault(app_id, MemTrigger(app_id=app_id))
+        return self._backends.setdefault(app_id, MemTrigger(app_id=app_id, steady=self.clock))
 
     async def pass_time(self, seconds: float) -> None:
         self.clock.move_to(self.clock.now + seconds)

@@ -175,8 +175,9 @@ async def test_a_wall_clock_that_jumps_costs_no_lease(path: Path) -> None:
         assert [row.alive for row in await log.runners()] == [True]
 
 
-async def test_a_runner_that_is_lost_for_a_day_is_no_longer_listed(path: Path) -> None:
+async def test_a_runner_that_is_lost_for_a_day_is_no_longer_listed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SteeredClock(TIME)
+    monkeypatch.setattr(sqlite_log, "BootClock", lambda: BootClock(clock, "boot-1"))
     async with await open_log(path, clock=clock) as log:
         await log.heartbeat(runner_facts("lost"), ttl=60)
         for seconds, listed in ((runners.LOST_RUNNERS_KEPT, 2), (60 + 1, 1)):

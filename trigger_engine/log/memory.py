@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Sequence
 
 import msgspec
@@ -41,8 +42,9 @@ class MemTrigger(Backend):
     settings_type = MemorySettings
     shared_between_processes = False
 
-    def __init__(self, settings: MemorySettings | None = None, *, app_id: str) -> None:
+    def __init__(self, settings: MemorySettings | None = None, *, app_id: str, steady: Clock = time.monotonic) -> None:
         super().__init__(settings or MemorySettings(), app_id=app_id)
+        self._steady = steady
         self.store = MemoryStore()
         self.roles = MemoryRoles()
 
@@ -50,22 +52,23 @@ class MemTrigger(Backend):
         return LOCATION
 
     async def open(self, *, clock: Clock) -> MemoryLog:
-        """Opens the log for the running event loop; `clock` is also that of leases, heartbeats and due times."""
-        return MemoryLog(self.store, self.roles, clock)
+        """Opens the log for the running event loop; `clock` is that of due times."""
+        return MemoryLog(self.store, self.roles, clock, self._steady)
 
 
 class MemoryLog(EventLog):
-    """One event loop's view of the memory store."""
+    """One event loop's view of the memory store. Leases and heartbeats go by `steady`, for `clock` may jump."""
 
     refuses_void = True
     dense_positions = True
 
-    def __init__(self, store: MemoryStore, roles: MemoryRoles, clock: Clock) -> None:
+    def __init__(self, store: MemoryStore, roles: MemoryRoles, clock: Clock, steady: Clock) -> None:
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._store = store
         self._roles = roles
         self._clock = clock
+        self._steady = steady
         self._bells = Bells(Bell(loop), Bell(loop))
         self._reported = ReportedClaims()
         self._closed = False
@@ -125,7 +128,7 @@ class MemoryLog(EventLog):
 
     async def heartbeat(self, facts: RunnerFacts, *, ttl: float) -> None:
         self._check_open()
-        self._roles.heartbeat(facts, ttl=ttl, now=self._clock())
+        self._roles.heartbeat(facts, ttl=ttl, now=self._steady(), wall=self._clock())
 
     async def leave(self, runner_id: str) -> None:
         self._check_open()
@@ -133,7 +136,7 @@ class MemoryLog(EventLog):
 
     async def runners(self) -> list[RunnerRow]:
         self._check_open()
-        return self._roles.rows(self._clock())
+        return self._roles.rows(self._steady())
 
     async def orphans(self, *, limit: int = 1000) -> list[Invocation]:
         alive = {row.facts.runner_id for row in await self.runners() if row.alive}
@@ -141,7 +144,7 @@ class MemoryLog(EventLog):
 
     async def acquire(self, name: str, owner: str, *, ttl: float) -> bool:
         self._check_open()
-        return self._roles.acquire(name, owner, ttl=ttl, now=self._clock())
+        return self._roles.acquire(name, owner, ttl=ttl, now=self._steady())
 
     async def release(self, name: str, owner: str) -> None:
         self._check_open()

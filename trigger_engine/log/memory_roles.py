@@ -1,4 +1,4 @@
-"""Leases and runners of the memory log, by the clock that its caller hands in."""
+"""Leases and runners of the memory log, by the clock that its caller hands in; `wall`: the time of day, to show."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class MemoryRoles:
         with self._lock:
             self._leases.clear()
 
-    def heartbeat(self, facts: RunnerFacts, *, ttl: float, now: float) -> None:
+    def heartbeat(self, facts: RunnerFacts, *, ttl: float, now: float, wall: float) -> None:
         """Writes the runner's row, and drops the rows of those that are lost for a day."""
         with self._lock:
-            self._runners[facts.runner_id] = _Runner(facts, now, now + ttl)
+            self._runners[facts.runner_id] = _Runner(facts, wall, now + ttl)
             for runner_id, runner in list(self._runners.items()):
                 if runner.expires + LOST_RUNNERS_KEPT < now:
                     del self._runners[runner_id]

@@ -93,13 +93,6 @@ class Leader:
             self._step_down()
             self._tools.judging.close()
 
-    def next_at(self) -> float | None:
-        """When a leader has something to do again if nothing is appended; None when it does not lead."""
-        if self._leadership is None or self._upkeep is None:
-            return None
-        due = self._leadership.timekeeper.next_due(self._leadership.matcher.cron_conditions())
-        return self._upkeep.next_at if due is None else min(due, self._upkeep.next_at)
-
     async def _try(self) -> bool:
         if await self._newer_code_is_live():
             return False
@@ -118,9 +111,11 @@ class Leader:
         # The renewal may step down at every await in here; what a former leader appends is void.
         await leadership.tick()
         await upkeep.step()
-        next_at = self.next_at()
-        if next_at is not None:
-            wait = max(0.0, min(wait, next_at - self._app._connections.clock()))
+        wait = min(wait, upkeep.due_in)
+        next_tick = leadership.timekeeper.next_due(leadership.matcher.cron_conditions())
+        if next_tick is not None:
+            wait = min(wait, next_tick - self._app._connections.clock())
+        wait = max(0.0, wait)
         if leadership.unrecorded:
             wait = min(wait, _PROGRESS_DELAY)
         read = await leadership.cycle(wait=wait)

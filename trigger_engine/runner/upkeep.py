@@ -34,14 +34,14 @@ _RETENTION_INTERVAL = 60.0
 
 
 class Upkeep:
-    """The periodic duties of one term. Times are seconds since 1970 by the app's clock."""
+    """The periodic duties of one term. Their times are those of the steady clock: the wall clock may jump."""
 
     def __init__(self, app: TriggerEngine, session: Session, runner_id: str, leadership: Leadership) -> None:
         self._app = app
         self._session = session
         self._runner_id = runner_id
         self._leadership = leadership
-        now = app._connections.clock()
+        now = app._connections.steady()
         self._care_at = now
         self._checkpoint_at = now + app.settings.checkpoint_interval
         self._retention_at = now + _RETENTION_INTERVAL
@@ -51,20 +51,20 @@ class Upkeep:
         self._missing_since: dict[SlotAndId, float] = {}
 
     @property
-    def next_at(self) -> float:
-        """When there is something to do again."""
-        return min(self._care_at, self._checkpoint_at, self._retention_at)
+    def due_in(self) -> float:
+        """Seconds until there is something to do again, 0 or less when there is now."""
+        return min(self._care_at, self._checkpoint_at, self._retention_at) - self._app._connections.steady()
 
     async def step(self) -> None:
         """Does what is due. Raises TermEnded, BackendUnavailable."""
-        now = self._app._connections.clock()
+        now = self._app._connections.steady()
         if now >= self._care_at:
             self._care_at = now + self._app.settings.heartbeat_interval
             await self._recover()
             runners = await self._session.log.runners()
             self._leadership.direct_starts.runners = max(1, sum(row.alive for row in runners))
             await self._keep_declarations(runners, now)
-            await self._watch_backlog(now)
+            await self._watch_backlog()
         if now >= self._checkpoint_at and await self.checkpoint():
             self._checkpoint_at = now + self._app.settings.checkpoint_interval
         if now >= self._retention_at:
@@ -127,7 +127,7 @@ class Upkeep:
             self._missing_since,
             retire_before=now - self._app.settings.retire_after,
         )
-        entries = self._change_entries(found, now)
+        entries = self._change_entries(found, self._app._connections.clock())
         await self._leadership.append([tuple(entries)] if entries else [])
 
     def _change_entries(self, found: Changes, now: float) -> list[LeaderEntry]:
@@ -142,14 +142,14 @@ class Upkeep:
             entries += [_change(kind, definition, term, now) for definition in definitions]
         return entries
 
-    async def _watch_backlog(self, now: float) -> None:
+    async def _watch_backlog(self) -> None:
         waiting, limit = self._leadership.matcher.backlog, self._app.settings.max_backlog
         if waiting <= limit:
             self._warned_of_backlog = False
         elif not self._warned_of_backlog:
             self._warned_of_backlog = True
             logger.warning("%d invocations wait, more than max_backlog=%d: start more runners", waiting, limit)
-            term = self._leadership.term
+            term, now = self._leadership.term, self._app._connections.clock()
             entry = BacklogExceeded(
                 id=f"backlog:{term}:{fresh_id()}", time=now, term=term, waiting=waiting, limit=limit
             )

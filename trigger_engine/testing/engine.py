@@ -141,8 +141,8 @@ class TestEngine:
 
     async def _stay(self, ready: asyncio.Future[None]) -> None:
         former = self.app._connections
-        backend = MemTrigger(app_id=self.app.app_id)
-        self.app._connections = Connections(backend, self._clock)
+        backend = MemTrigger(app_id=self.app.app_id, steady=self._clock)
+        self.app._connections = Connections(backend, self._clock, steady=self._clock)
         try:
             async with AsyncExitStack() as stack:
                 await self._set_up(stack)

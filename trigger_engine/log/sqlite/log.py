@@ -130,7 +130,8 @@ class SQLiteLog(EventLog):
                 await self._wakeup.queue.wait(last, left)
 
     async def heartbeat(self, facts: RunnerFacts, *, ttl: float) -> None:
-        await self._write(runners.heartbeat, facts, self._boot_clock.expiry(ttl), self._clock())
+        expiry = self._boot_clock.expiry(ttl)
+        await self._write(runners.heartbeat, facts, expiry, now=self._clock(), clock=self._boot_clock)
 
     async def leave(self, runner_id: str) -> None:
         await self._write(runners.leave, runner_id)

@@ -18,7 +18,9 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(RunnerFacts)
 
 
-def heartbeat(connection: sqlite3.Connection, app_id: str, facts: RunnerFacts, expiry: Expiry, now: float) -> None:
+def heartbeat(
+    connection: sqlite3.Connection, app_id: str, facts: RunnerFacts, expiry: Expiry, *, now: float, clock: BootClock
+) -> None:
     """Writes the runner's row, and drops the rows of those that are lost for a day."""
     app = load_app(connection, app_id)
     connection.execute(
@@ -27,7 +29,9 @@ def heartbeat(connection: sqlite3.Connection, app_id: str, facts: RunnerFacts, e
         (app.number, facts.runner_id, _encoder.encode(facts), now, expiry.at, expiry.ttl, expiry.boot_id),
     )
     connection.execute(
-        "DELETE FROM runners WHERE app = ? AND last_seen + ttl < ?", (app.number, now - LOST_RUNNERS_KEPT)
+        # The wall clock may have jumped: nobody goes who is alive by the boot clock.
+        "DELETE FROM runners WHERE app = ? AND last_seen + ttl < ? AND (boot_id != ? OR expires_at < ?)",
+        (app.number, now - LOST_RUNNERS_KEPT, clock.boot_id, clock.now()),
     )
 
 

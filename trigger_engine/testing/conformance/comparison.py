@@ -63,7 +63,7 @@ class ComparisonSuite(LogSuite):
         async with await harness.open(f"app-{fresh_id()}") as log:
             if not log.refuses_void:
                 pytest.skip("this log stores void entries, so it differs from memory until it is folded")
-            async with await MemTrigger(app_id="oracle").open(clock=harness.clock) as oracle:
+            async with await MemTrigger(app_id="oracle", steady=harness.clock).open(clock=harness.clock) as oracle:
                 comparison = Comparison(harness, Side(log), Side(oracle))
                 for number, step in enumerate(steps):
                     await comparison.take(step, last=number == len(steps) - 1)
