@@ -196,13 +196,13 @@ class TriggerEngine:
         return open_history(self)
 
     async def __aenter__(self) -> Self:
-        self._connections.enter()
+        self._connections.enter(self)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        await self._connections.leave()
+        await self._connections.leave(self)
 
     def _emitter(self) -> CurrentInvocation | None:
         current = running.get()

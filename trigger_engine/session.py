@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -59,7 +60,7 @@ class Connections:
     def _forget(self) -> None:
         self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, Session] = WeakKeyDictionary()
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
-        self._users: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
+        self._users: WeakKeyDictionary[asyncio.AbstractEventLoop, Counter[int]] = WeakKeyDictionary()
 
     async def session(self) -> Session:
         """The running loop's session, opened on first use. Raises BackendUnavailable, ConfigError."""
@@ -90,16 +91,22 @@ class Connections:
                 if loop is not None and loop.is_closed():
                     table.pop(loop, None)
 
-    def enter(self) -> None:
-        """Counts a user of the running loop's session."""
+    def enter(self, user: object) -> None:
+        """Counts a user of the running loop's session, by identity; the same one may enter several times."""
         loop = self._running_loop()
-        self._users[loop] = self._users.get(loop, 0) + 1
+        self._users.setdefault(loop, Counter())[id(user)] += 1
 
-    async def leave(self) -> None:
-        """Uncounts a user; the last one closes the session."""
+    async def leave(self, user: object) -> None:
+        """Uncounts a user; the last one closes the session. Raises RuntimeError for one that has not entered."""
         loop = self._running_loop()
-        self._users[loop] = self._users.get(loop, 1) - 1
-        if self._users[loop] > 0:
+        users = self._users.get(loop, Counter())
+        if not users[id(user)]:
+            raise RuntimeError(
+                f"{user!r} was left more often than it was entered on this event loop: write async with, or pair each "
+                "__aexit__ with an __aenter__"
+            )
+        users[id(user)] -= 1
+        if users.total() > 0:
             return
         self._users.pop(loop, None)
         session = self._sessions.pop(loop, None)

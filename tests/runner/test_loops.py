@@ -180,6 +180,34 @@ async def test_leaving_an_app_that_others_still_use_closes_nothing(make_app: Mak
     assert await count_events(app) == 2
 
 
+async def test_leaving_an_app_more_often_than_it_was_entered_harms_no_runner(make_app: MakeApp) -> None:
+    app = make_app()
+
+    @app.task
+    async def double(x: int) -> int:
+        return 2 * x
+
+    async with app.runner():
+        session = await app._connections.session()
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=r"<TriggerEngine 'test'.* was left more often than it was entered"):
+                await app.__aexit__(None, None, None)
+        assert await app._connections.session() is session
+        assert await (await double(4)).result(timeout=10) == 8
+    assert len(app._connections._sessions) == 0
+
+
+async def test_leaving_a_runner_twice_harms_no_other(make_app: MakeApp) -> None:
+    app = make_app()
+    first = await app.runner().__aenter__()
+    async with app.runner():
+        session = await app._connections.session()
+        await first.__aexit__(None, None, None)
+        with pytest.raises(RuntimeError, match=r"<Runner runner:\w+ of 'test'> was left more often"):
+            await first.__aexit__(None, None, None)
+        assert await app._connections.session() is session
+
+
 async def test_many_at_once_open_one_session(make_app: MakeApp) -> None:
     app = make_app()
     async with app:

@@ -52,7 +52,7 @@ class Runner:
         """
         if self._main is not None:
             raise RuntimeError(f"runner:{self.runner_id} was entered before: make a new one with app.runner()")
-        self._app._connections.enter()
+        self._app._connections.enter(self)
         self._ready = asyncio.get_running_loop().create_future()
         self._main = asyncio.create_task(self._run(self._ready), name=f"trigger-engine runner:{self.runner_id}")
         try:
@@ -99,7 +99,7 @@ class Runner:
             await asyncio.wait([self._main])
             raise
         finally:
-            await self._app._connections.leave()
+            await self._app._connections.leave(self)
 
     async def _run(self, ready: asyncio.Future[None]) -> None:
         try:
