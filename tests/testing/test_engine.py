@@ -20,7 +20,7 @@ from trigger_engine import (
     TriggerBuilder,
     TriggerEngine,
 )
-from trigger_engine.testing import TestEngine, UnexpectedFailure
+from trigger_engine.testing import StuckTask, TestEngine, UnexpectedFailure
 
 
 def is_admin(payload: Mapping[str, Any]) -> bool:
@@ -175,6 +175,40 @@ async def test_def_tasks_are_waited_for() -> None:
         await slow()
         await engine.run_until_idle()
         assert engine.calls(after) == [{"user": "ada"}]
+
+
+@pytest.mark.timeout(20)
+async def test_a_def_task_that_never_ends_is_told_of() -> None:
+    app = on_memory()
+    gate = threading.Event()
+
+    @app.task(task_id="stuck")
+    def stuck() -> None:
+        gate.wait()
+
+    engine = TestEngine(app, stuck_after=0.05)
+    with pytest.raises(StuckTask, match=r"invocation:\w+ of stuck has not ended, and for 0\.05 s nothing else has"):
+        async with engine:
+            await stuck()
+            await engine.run_until_idle()
+    gate.set()
+
+
+async def test_a_def_task_with_a_timeout_waits_for_the_clock() -> None:
+    app = on_memory()
+    gate = threading.Event()
+
+    @app.task(timeout=60)
+    def stuck() -> None:
+        gate.wait()
+
+    async with TestEngine(app, patience=0.02, stuck_after=0.01, allow_failures=True) as engine:
+        await stuck()
+        await engine.run_until_idle()
+        assert engine.failures() == []
+        await engine.advance(minutes=1)
+        assert [failure.exception_type for failure in engine.failures()] == ["TaskTimeout"]
+    gate.set()
 
 
 async def test_tasks_in_child_processes_are_waited_for() -> None:

@@ -1,6 +1,6 @@
 """Testing your triggers: `TestEngine`; faults below the log's contract; for backend authors, `testing.conformance`."""
 
-from trigger_engine.testing.engine import TestEngine, UnexpectedFailure
+from trigger_engine.testing.engine import StuckTask, TestEngine, UnexpectedFailure
 from trigger_engine.testing.faults import Faults, Hold, Rule
 from trigger_engine.testing.faulty_log import FaultyBackend, FaultyLog, inject_faults
 from trigger_engine.testing.observed import FiredRun, RejectedRun
@@ -13,6 +13,7 @@ __all__ = [
     "Hold",
     "RejectedRun",
     "Rule",
+    "StuckTask",
     "TestEngine",
     "UnexpectedFailure",
     "inject_faults",

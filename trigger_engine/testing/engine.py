@@ -12,7 +12,7 @@ from trigger_engine.app import TriggerEngine
 from trigger_engine.errors import TaskFailed
 from trigger_engine.log.fresh import fresh_id
 from trigger_engine.log.memory import MemoryLog, MemTrigger
-from trigger_engine.runner.attempt import Place
+from trigger_engine.runner.attempt import Attempt, Place
 from trigger_engine.runner.heartbeat import runner_facts
 from trigger_engine.runner.leader import Leader
 from trigger_engine.runner.processes import ChildProcesses
@@ -28,10 +28,15 @@ _FOREVER = 1e12
 _POLL = 0.01
 _PATIENCE = 1.0
 _PARKED_PATIENCE = 0.02
+_STUCK_AFTER = 30.0
 
 
 class UnexpectedFailure(AssertionError):
     """Tasks failed or trigger runs were rejected in a test that does not allow failures."""
+
+
+class StuckTask(AssertionError):
+    """A `def` task did not end, so that the test would wait for ever."""
 
 
 class TestEngine:
@@ -39,7 +44,8 @@ class TestEngine:
 
     `allow_failures`: do not raise at exit when tasks failed or runs were rejected. `start`: where the clock stands,
     aware; default 2025-01-01 UTC. `patience`: real seconds that `run_until_idle` waits for an async task that makes no
-    progress before it takes it to be waiting for the clock or for the test.
+    progress before it takes it to be waiting for the clock or for the test. `stuck_after`: real seconds that it waits
+    for a `def` task without a timeout, which nothing can tell from one that computes, before it raises StuckTask.
     """
 
     __test__ = False
@@ -51,10 +57,12 @@ class TestEngine:
         allow_failures: bool = False,
         start: datetime = _START,
         patience: float = _PATIENCE,
+        stuck_after: float = _STUCK_AFTER,
     ) -> None:
         self.app = app
         self._allow_failures = allow_failures
         self._patience = patience
+        self._stuck_after = stuck_after
         self._clock = SteeredClock(start.timestamp())
         self._observed = Observed(app)
         self._runner_id = fresh_id()
@@ -86,7 +94,10 @@ class TestEngine:
             self._raise_failures()
 
     async def run_until_idle(self) -> None:
-        """Judges, fires and runs all that is due now; retries, timeouts and cron wait for `advance`."""
+        """Judges, fires and runs all that is due now; retries, timeouts and cron wait for `advance`.
+
+        Raises StuckTask.
+        """
         quiet_since = self._real_time()
         while True:
             if await self._step():
@@ -107,7 +118,7 @@ class TestEngine:
     async def advance(self, delta: timedelta | None = None, **units: float) -> None:
         """Moves the clock: `advance(minutes=30)` or a timedelta; on the way everything runs when it is due.
 
-        Raises ValueError for a step back.
+        Raises ValueError for a step back, StuckTask.
         """
         step = (delta or timedelta()) + timedelta(**units)
         if step < timedelta():
@@ -191,7 +202,10 @@ class TestEngine:
 
     def _is_parked(self, quiet: float) -> bool:
         attempts = self._worker.attempts()
-        if any(not attempt.task.is_async and attempt.task.settings.timeout is None for attempt in attempts):
+        blocking = [one for one in attempts if not one.task.is_async and one.task.settings.timeout is None]
+        if blocking:
+            if quiet >= self._stuck_after:
+                raise StuckTask(_stuck(blocking[0], self._stuck_after))
             return False
         known = all(self._parked.get(attempt.claim_id) == attempt.place() for attempt in attempts)
         return quiet >= (_PARKED_PATIENCE if known else self._patience)
@@ -226,3 +240,11 @@ class TestEngine:
         if lines:
             listed = "\n".join(lines)
             raise UnexpectedFailure(f"{listed}\n(expected? then say TestEngine(app, allow_failures=True))")
+
+
+def _stuck(attempt: Attempt, seconds: float) -> str:
+    return (
+        f"invocation:{attempt.invocation_id} of {attempt.task.task_id} has not ended, and for {seconds:g} s nothing "
+        "else has: a def task cannot be left waiting; let the test release it, give it a timeout, or say "
+        "TestEngine(app, stuck_after=…) if it takes that long"
+    )
