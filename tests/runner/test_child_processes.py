@@ -142,6 +142,31 @@ async def test_a_child_that_dies_fails_its_invocation_alone(app: TriggerEngine, 
     assert await (await tasks.double(5)).result(timeout=20) == 10
 
 
+async def test_a_child_that_dies_while_it_is_idle_harms_no_task(app: TriggerEngine) -> None:
+    for _ in range(3):
+        pid = await (await tasks.pid()).result(timeout=20)
+        os.kill(pid, signal.SIGKILL)
+        assert await (await tasks.pid()).result(timeout=20) != pid
+
+
+async def test_a_child_that_dies_before_it_has_begun_harms_no_task(app: TriggerEngine) -> None:
+    pid = await (await tasks.pid()).result(timeout=20)
+    os.kill(pid, signal.SIGSTOP)
+    invocation = await tasks.pid()
+    await wait_until(lambda: is_running(invocation))
+    os.kill(pid, signal.SIGKILL)
+    assert await invocation.result(timeout=20) != pid
+    assert await statuses(app, invocation) == ["registered", "pending", "running", "success"]
+
+
+async def test_a_task_that_kills_its_child_at_once_has_begun_once(app: TriggerEngine, tmp_path: Path) -> None:
+    for attempt in range(1, 4):
+        await (await tasks.pid()).result(timeout=20)
+        with pytest.raises(TaskFailed, match="exited with code 7"):
+            await (await tasks.leave_a_line_and_die(str(tmp_path / "lines"))).result(timeout=20)
+        assert (tmp_path / "lines").read_text() == "begun\n" * attempt
+
+
 @pytest.mark.parametrize(("how", "kind"), [("sys.exit", "SystemExit"), ("interrupt", "KeyboardInterrupt")])
 async def test_leaving_by_an_exception_is_a_failure_like_others(app: TriggerEngine, how: str, kind: str) -> None:
     pid = await (await tasks.pid()).result(timeout=20)
@@ -163,6 +188,7 @@ async def test_a_child_that_leaves_a_grandchild_behind_is_noticed_when_it_dies(
 
 
 async def test_a_timeout_kills_the_child(app: TriggerEngine, tmp_path: Path) -> None:
+    await (await tasks.pid()).result(timeout=20)  # The start of a child counts against the time limit.
     invocation = await tasks.overrun(str(tmp_path / "pid"))
     with pytest.raises(TaskFailed, match="TaskTimeout"):
         await invocation.result(timeout=20)

@@ -68,6 +68,13 @@ def leave(how: str) -> None:
 
 
 @app.task(run_in="process")
+def leave_a_line_and_die(file: str) -> None:
+    with Path(file).open("a") as lines:
+        lines.write("begun\n")
+    os._exit(7)
+
+
+@app.task(run_in="process")
 def give_unencodable() -> Any:
     return object()
 

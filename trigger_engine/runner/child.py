@@ -34,6 +34,7 @@ from trigger_engine.runner.child_messages import (
     RunTask,
     TaskRaised,
     TaskReturned,
+    TaskTaken,
     frame,
     parent_decoder,
 )
@@ -128,6 +129,7 @@ def main(start: str) -> None:
     threading.Thread(target=_end_with_runner, args=(connection,), daemon=True).start()
     parent = Parent(connection)
     while isinstance(order := parent.receive(), RunTask):
+        parent.send(TaskTaken())
         parent.send(_run(order, parent))
 
 

@@ -49,6 +49,10 @@ class CallTask(msgspec.Struct, tag="call", frozen=True):
     queue: str | None
 
 
+class TaskTaken(msgspec.Struct, tag="taken", frozen=True):
+    """Child: the task begins now; without this its child has not begun it."""
+
+
 class TaskReturned(msgspec.Struct, tag="returned", frozen=True):
     """Child: the task's encoded return value."""
 
@@ -63,7 +67,7 @@ class TaskRaised(msgspec.Struct, tag="raised", frozen=True):
 
 
 FromParent = RunTask | Answer
-FromChild = EmitEvents | CallTask | TaskReturned | TaskRaised
+FromChild = TaskTaken | EmitEvents | CallTask | TaskReturned | TaskRaised
 _encoder = msgspec.msgpack.Encoder()
 parent_decoder: msgspec.msgpack.Decoder[FromParent] = msgspec.msgpack.Decoder(FromParent)
 child_decoder: msgspec.msgpack.Decoder[FromChild] = msgspec.msgpack.Decoder(FromChild)

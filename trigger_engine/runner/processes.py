@@ -27,6 +27,7 @@ from trigger_engine.runner.child_messages import (
     RunTask,
     TaskRaised,
     TaskReturned,
+    TaskTaken,
     child_decoder,
     frame,
 )
@@ -35,6 +36,8 @@ from trigger_engine.task import CallOptions, Task
 
 logger = logging.getLogger(__name__)
 _CLOSE_TIMEOUT = 2.0
+_LAST_WORDS = 0.1
+"""Seconds for reading what a child has sent before it ended."""
 
 
 class Child:
@@ -46,7 +49,15 @@ class Child:
         self._writer = writer
         # A grandchild may hold the socket open: what ends the connection is the end of the child.
         self._ended = asyncio.ensure_future(process.wait())
-        self._ended.add_done_callback(lambda _: writer.transport.abort())
+        self._ended.add_done_callback(self._hang_up)
+
+    async def takes(self, order: RunTask) -> bool:
+        """Sends an order; False when the child is gone and has not begun it."""
+        try:
+            await self.send(order)
+            return isinstance(await self.receive(), TaskTaken)
+        except (EOFError, ConnectionError):
+            return False
 
     async def send(self, message: RunTask | Answer) -> None:
         self._writer.write(frame(message))
@@ -62,6 +73,7 @@ class Child:
         if self.process.returncode is None:
             self.process.kill()
         await asyncio.wait([self._ended])
+        self._writer.transport.abort()
 
     async def close(self) -> int:
         """Lets a child end that has nothing to do or is ending, kills it when it does not; returns its exit code."""
@@ -69,6 +81,9 @@ class Child:
         if not (await asyncio.wait([self._ended], timeout=_CLOSE_TIMEOUT))[0]:
             await self.kill()
         return self._ended.result()
+
+    def _hang_up(self, _: asyncio.Future[int]) -> None:
+        asyncio.get_running_loop().call_later(_LAST_WORDS, self._writer.transport.abort)
 
 
 class ChildProcesses:
@@ -82,10 +97,16 @@ class ChildProcesses:
     async def run(self, task: Task[Any, Any], invocation: Invocation, context: CurrentInvocation) -> Returned | Raised:
         """What the task did in a child. A child that dies fails this invocation only; cancelling kills the child."""
         token = running.set(context)
+        order = _order(task, context, invocation, self._app.settings.max_payload_bytes)
         child: Child | None = None
         try:
-            child = self._take() or await self._spawn()
-            await child.send(_order(task, context, invocation, self._app.settings.max_payload_bytes))
+            while (child := self._take()) is not None and not await child.takes(order):
+                # It has died while it was idle, and the task has not begun.
+                await child.kill()
+            if child is None:
+                child = await self._spawn()
+                if not await child.takes(order):
+                    raise EOFError
             outcome = await self._serve(child)
         except (EOFError, ConnectionError):
             assert child is not None
@@ -142,7 +163,8 @@ class ChildProcesses:
                 return Returned(msgspec.Raw(message.result))
             if isinstance(message, TaskRaised):
                 return Raised(message.exception, message.retryable)
-            await child.send(await self._answer(message))
+            if isinstance(message, EmitEvents | CallTask):
+                await child.send(await self._answer(message))
 
     async def _answer(self, request: EmitEvents | CallTask) -> Answer:
         try:
