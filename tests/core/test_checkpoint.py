@@ -102,4 +102,4 @@ def test_keys_are_not_kept_for_a_log_that_refuses_duplicates_itself() -> None:
 def test_a_checkpoint_that_cannot_be_read_says_so_and_what_to_do(data: bytes, says: str) -> None:
     with pytest.raises(SerializationError, match=says) as raised:
         Matcher.restore(data, Limits(), track_keys=True)
-    assert "remove the checkpoint" in str(raised.value)
+    assert "restore a backup" in str(raised.value)

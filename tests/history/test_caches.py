@@ -14,6 +14,7 @@ import pytest
 
 from tests.history.stored_log import StoredLog
 from tests.history.story import Story
+from tests.support.files import fill, small_disk
 from trigger_engine.errors import BackendUnavailable, QueryError
 from trigger_engine.history import History
 from trigger_engine.history.cache_file import CacheFile
@@ -109,6 +110,26 @@ async def test_damage_while_in_use_is_noticed(log: StoredLog, story: Story, tmp_
             connection.execute("DROP TABLE kept")
         connection.close()
         assert len(await history.events(limit=1000)) == 300
+
+
+async def test_a_full_disk_costs_neither_the_answer_nor_the_file(
+    log: StoredLog, story: Story, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    story.event()
+    with small_disk(tmp_path / "cache", "8m") as folder:
+        assert await count(log, folder) == 1
+        before = files(folder)
+        ballast = fill(folder)
+        for _ in range(300):
+            story.event("a", {"padding": "x" * 1000})
+        async with entered(log, folder) as history:
+            assert len(await history.events(limit=1000)) == 301
+            assert len(await history.events(limit=1000)) == 301
+        assert "the read model is kept in memory" in caplog.text
+        ballast.unlink()
+        async with entered(log, folder) as history:
+            assert len(await history.events(limit=1000)) == 301
+        assert files(folder) == before
 
 
 async def test_an_older_schema_is_folded_anew(log: StoredLog, story: Story, tmp_path: Path) -> None:

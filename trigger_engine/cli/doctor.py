@@ -21,7 +21,13 @@ from trigger_engine.cli.data_checks import check_data, gather
 from trigger_engine.cli.failures import UserCodeFailed, message_lines, user_traceback
 from trigger_engine.cli.finding import Finding, failed, ok, warning
 from trigger_engine.cli.output import JsonOption, print_json, print_text, styled
-from trigger_engine.errors import BackendNotInstalled, BackendUnavailable, ConfigError, TriggerEngineError
+from trigger_engine.errors import (
+    BackendNotInstalled,
+    BackendUnavailable,
+    ConfigError,
+    SerializationError,
+    TriggerEngineError,
+)
 from trigger_engine.log.sqlite.file_system import check_file_system
 
 command = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -78,12 +84,19 @@ async def _look_at_data(app: TriggerEngine, target: str) -> list[Finding]:
             return [absent]
         async with app, app.history() as history:
             facts = await gather(app, target, history, datetime.now(UTC))
+            await _check_writable(app)
             reached = f"{_location(app)} is reachable, its log ends at {facts.overview.position:,}"
             return [ok("backend", reached), *check_data(facts)]
-    except (BackendUnavailable, ConfigError) as exc:
+    except (BackendUnavailable, ConfigError, SerializationError) as exc:
         return [
             failed("backend", str(exc), f"see that {app.config.backend_type.name} runs where the configuration says")
         ]
+
+
+async def _check_writable(app: TriggerEngine) -> None:
+    """A write that changes nothing: nobody holds this lease. Raises BackendUnavailable."""
+    session = await app._connections.session()
+    await session.log.release("doctor", "doctor")
 
 
 def _absent_file(app: TriggerEngine) -> Finding | None:

@@ -53,7 +53,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
 
     Raises SerializationError where they are damaged or of another version of this package.
     """
-    mend = "upgrade trigger-engine, or remove the checkpoint so that the log is read from an older one or its start"
+    mend = "upgrade trigger-engine if a newer one has written it, else it is damaged: restore a backup of the log"
     if data[:1] != _PREFIX:
         found = data[0] if data else "none"
         raise SerializationError(f"the matcher's checkpoint has version {found}, this package reads {VERSION}: {mend}")

@@ -17,6 +17,16 @@ from trigger_engine.history.thread import WorkThread
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_OF_THE_DISK = frozenset(
+    {
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 
 
 class CacheBusy(Exception):
@@ -24,7 +34,7 @@ class CacheBusy(Exception):
 
 
 class CacheLost(Exception):
-    """The file was damaged and is replaced by an empty read model: fold the log and try again."""
+    """The file cannot be used and is replaced by an empty read model: fold the log and try again."""
 
 
 class Database:
@@ -75,7 +85,7 @@ class Database:
                 self._path = self._cache_file.choose()
                 self._use(Store(str(self._path)))
             except (OSError, sqlite3.Error) as exc:
-                self._replace(exc)
+                self._give_up(exc)
             else:
                 return
         if self._cache_file is not None:
@@ -99,15 +109,19 @@ class Database:
         except sqlite3.DatabaseError as exc:
             if self._cache_file is None:
                 raise
-            if _is_busy(exc):
+            if _code(exc) in _BUSY:
                 raise CacheBusy from exc
             self._close()
-            self._replace(exc)
+            self._give_up(exc)
             self._open()
             raise CacheLost from exc
 
-    def _replace(self, error: Exception) -> None:
-        if self._path is None or self._cache_file is None or _is_busy(error):
+    def _give_up(self, error: Exception) -> None:
+        """Replaces a damaged file; leaves one alone that the disk keeps from being used, such as a full one."""
+        if self._path is None or self._cache_file is None or _code(error) in _BUSY:
+            return
+        if _code(error) in _OF_THE_DISK:
+            self._fall_back(str(error))
             return
         logger.warning("history: %s is damaged (%s) and is made anew from the log", self._path, error)
         with contextlib.suppress(OSError):
@@ -128,6 +142,6 @@ def _ask(store: Store, question: Callable[[sqlite3.Connection], T]) -> T:
         return question(store.connection)
 
 
-def _is_busy(error: Exception) -> bool:
+def _code(error: Exception) -> int:
     code: Any = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return (code or 0) & 0xFF

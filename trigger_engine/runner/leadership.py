@@ -19,8 +19,8 @@ from trigger_engine.entries.facts import (
     Position,
     TriggersDeclared,
 )
-from trigger_engine.errors import LogReplaced, LogTrimmed
-from trigger_engine.log.contract import Bookmark, Outcome, Part, Refused
+from trigger_engine.errors import LogReplaced, LogTrimmed, SerializationError
+from trigger_engine.log.contract import Bookmark, Checkpoint, Outcome, Part, Refused
 from trigger_engine.log.fresh import fresh_id
 from trigger_engine.runner.direct_starts import DirectStarts
 from trigger_engine.runner.judging import Judging
@@ -103,10 +103,21 @@ class Leadership:
             except LogReplaced:
                 logger.warning("the newest checkpoint is not of this log any more: everything is read from the start")
                 checkpoint = None
-        if checkpoint is None:
+        matcher = None if checkpoint is None else await self._restored(checkpoint)
+        if checkpoint is None or matcher is None:
             self.matcher, self.bookmark = self._new_matcher(), await log.start()
         else:
-            self.matcher, self.bookmark = self._new_matcher(checkpoint.data), checkpoint.bookmark
+            self.matcher, self.bookmark = matcher, checkpoint.bookmark
+
+    async def _restored(self, checkpoint: Checkpoint) -> Matcher | None:
+        """None for a checkpoint that cannot be read, and is not needed, since the log has everything before it."""
+        try:
+            return self._new_matcher(checkpoint.data)
+        except SerializationError as exc:
+            if (await self._session.log.start()).position:
+                raise
+            logger.warning("%s: everything is read from the start", exc)
+            return None
 
     async def _take_over(self, elected: LeaderElected) -> None:
         precedent = Precedent(frozenset(self.matcher.terms.values()))

@@ -12,10 +12,12 @@ from trigger_engine.entries.facts import Position
 from trigger_engine.log.bookmarks import check_bookmark
 from trigger_engine.log.contract import Bookmark
 from trigger_engine.log.fresh import fresh_id
+from trigger_engine.log.sqlite.failures import AppIsGone
 from trigger_engine.log.sqlite.schema import POSITIONS_PER_APP
+from trigger_engine.log.sqlite.stored import stored_row
 
 
-class App(msgspec.Struct, frozen=True):
+class App(msgspec.Struct, frozen=True, array_like=True):
     """An app as it stands in one transaction. `tail`, `trimmed`: the newest positions given and removed."""
 
     number: int
@@ -33,9 +35,11 @@ class App(msgspec.Struct, frozen=True):
 
 
 def load_app(connection: sqlite3.Connection, app_id: str) -> App:
-    """The app's row as it is now; `ensure_app` has made it."""
+    """The app's row as it is now; `ensure_app` has made it. Raises AppIsGone, SerializationError."""
     row = connection.execute("SELECT number, log_id, tail, trimmed FROM apps WHERE app_id = ?", (app_id,)).fetchone()
-    return App(*row)
+    if row is None:
+        raise AppIsGone(f"another program has removed the app {app_id!r}")
+    return stored_row(row, App, f"the row of the app {app_id!r}")
 
 
 def ensure_app(connection: sqlite3.Connection, app_id: str) -> None:

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 
+import msgspec
+
+from trigger_engine.entries.facts import Position
 from trigger_engine.errors import LogReplaced, LogTrimmed
 from trigger_engine.log.contract import Bookmark, Checkpoint
 from trigger_engine.log.sqlite.apps import check, load_app
+from trigger_engine.log.sqlite.stored import stored_row
+
+
+class _Saved(msgspec.Struct, frozen=True, array_like=True):
+    term: Position
+    position: Position
+    entry_id: str
+    data: bytes
 
 
 def save_checkpoint(connection: sqlite3.Connection, app_id: str, name: str, checkpoint: Checkpoint, path: str) -> bool:
@@ -49,5 +60,5 @@ def load_checkpoint(connection: sqlite3.Connection, app_id: str, name: str) -> C
     ).fetchone()
     if row is None:
         return None
-    term, position, entry_id, data = row
-    return Checkpoint(term, Bookmark(app.log_id, position, entry_id), data)
+    saved = stored_row(row, _Saved, f"the checkpoint {name!r}")
+    return Checkpoint(saved.term, Bookmark(app.log_id, saved.position, saved.entry_id), saved.data)

@@ -7,11 +7,20 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from trigger_engine.errors import BackendUnavailable, ConfigError, TriggerEngineError
+from trigger_engine.errors import BackendUnavailable, ConfigError, SerializationError, TriggerEngineError
 
 _PRIMARY = 0xFF
 
-_OF_THE_FILE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+_OF_THE_FILE = frozenset(
+    {
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 
 _UNAVAILABLE = {
     sqlite3.SQLITE_BUSY: "another program has kept {path} locked for longer than busy_timeout: "
@@ -22,24 +31,48 @@ _UNAVAILABLE = {
     sqlite3.SQLITE_FULL: "there is no space left for {path}, nothing was stored: free some space and try again",
     sqlite3.SQLITE_CORRUPT: "{path} is damaged: stop every program that uses it, keep a copy, then restore a backup "
     "or save what can be saved with: sqlite3 {path} .recover",
+    sqlite3.SQLITE_ERROR: "{path} lacks something that trigger-engine has made in it: if another program has changed "
+    "its tables, stop every program that uses it, and restore a backup",
     sqlite3.SQLITE_IOERR: "{path} cannot be read or written: check the disk and the system's log",
 }
 
 
+class AppIsGone(sqlite3.DatabaseError):
+    """The app has no row any more: only a new connection makes it again."""
+
+    sqlite_errorcode = sqlite3.SQLITE_ERROR
+    sqlite_errorname = "SQLITE_ERROR"
+
+
 @contextmanager
 def translated(path: str) -> Iterator[None]:
-    """Turns SQLite's errors into this package's, with the original as `__cause__`."""
+    """Turns SQLite's errors into this package's, and what odd values lead to; the original is `__cause__`."""
     try:
         yield
-    except sqlite3.IntegrityError:
+    except SerializationError as exc:
+        raise SerializationError(f"{path}: {exc}") from exc
+    except TriggerEngineError:
         raise
+    except sqlite3.IntegrityError as exc:
+        raise _odd(exc, path) from exc
     except sqlite3.DatabaseError as exc:
         raise translate(exc, path) from exc
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as exc:
+        raise _odd(exc, path) from exc
+
+
+def _odd(exc: Exception, path: str) -> SerializationError:
+    return SerializationError(
+        f"{path} holds something that trigger-engine has not written ({type(exc).__name__}: {exc}): it is damaged, or "
+        "another program has changed it; stop every program that uses it, keep a copy, then restore a backup"
+    )
 
 
 def translate(exc: sqlite3.DatabaseError, path: str) -> TriggerEngineError:
     """BackendUnavailable where trying again may help, ConfigError where `sqlite_db_path` cannot be used."""
     code = _code(exc)
+    if isinstance(exc, AppIsGone):
+        return BackendUnavailable(f"{exc} from {path}, or has put an older state there: try again, for a new log")
     if code == sqlite3.SQLITE_NOTADB:
         return ConfigError(f"{path} is not an SQLite database: name another file in sqlite_db_path, or move it away")
     if code == sqlite3.SQLITE_CANTOPEN:

@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from trigger_engine.core.lifecycle import WAITING, InvocationState, InvocationStatus
-from trigger_engine.entries.encoding import decode_entry
+from trigger_engine.core.lifecycle import WAITING, InvocationState
+from trigger_engine.errors import SerializationError
 from trigger_engine.log.admission import REGISTRATIONS, Registration
 from trigger_engine.log.contract import Invocation
 from trigger_engine.log.sqlite.apps import App, listed
 from trigger_engine.log.sqlite.schema import POSITIONS_PER_APP
+from trigger_engine.log.sqlite.stored import stored_entry, stored_state
 
-_STATUSES = {status.value: status for status in InvocationStatus}
 _STATE = "i.status, i.attempt, i.claim_id, i.runner_id, i.recoveries, i.not_before, i.changed_at"
 _WHOLE = f"""
     SELECT i.place, {_STATE}, coalesce(i.registration, r.data), coalesce(i.latest, l.data)
@@ -40,7 +40,7 @@ def load_rows(connection: sqlite3.Connection, app: App, invocation_ids: Iterable
         "WHERE i.app = ? AND i.id IN (SELECT value FROM json_each(?))",
         (app.number, listed(invocation_ids)),
     )
-    return {row[0]: Row(row[1], row[2], _state(row[3:])) for row in found}
+    return {row[0]: Row(row[1], row[2], stored_state(row[3:], app.position(row[1]))) for row in found}
 
 
 def load_invocation(connection: sqlite3.Connection, app: App, invocation_id: str) -> Invocation | None:
@@ -105,12 +105,14 @@ def _columns(state: InvocationState, queue: str, now: float) -> tuple[Any, ...]:
     )
 
 
-def _state(columns: Sequence[Any]) -> InvocationState:
-    return InvocationState(_STATUSES[columns[0]], *columns[1:])
-
-
 def _invocations(app: App, rows: Iterable[tuple[Any, ...]]) -> Iterator[Invocation]:
     for place, *state, registration, latest in rows:
-        entry = decode_entry(registration)
-        assert isinstance(entry, REGISTRATIONS)
-        yield Invocation(entry, app.position(place), _state(state), decode_entry(latest))
+        position = app.position(place)
+        moved = stored_state(state, position)
+        entry = stored_entry(registration, position)
+        if not isinstance(entry, REGISTRATIONS):
+            raise SerializationError(
+                f"position {position}: an invocation cannot begin with {type(entry).__name__}: the file is damaged, "
+                "restore a backup"
+            )
+        yield Invocation(entry, position, moved, stored_entry(latest, moved.changed_at))

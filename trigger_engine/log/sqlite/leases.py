@@ -7,11 +7,22 @@ from __future__ import annotations
 
 import sqlite3
 
+import msgspec
+
 from trigger_engine.core.ids import derive
 from trigger_engine.log.sqlite.apps import load_app
 from trigger_engine.log.sqlite.boot_clock import BootClock, Expiry
 from trigger_engine.log.sqlite.forks import Guarded
+from trigger_engine.log.sqlite.stored import stored_row
 from trigger_engine.log.sqlite.turnstile import FileLock, run_folder
+
+
+class _Held(msgspec.Struct, frozen=True, array_like=True):
+    owner: str
+    locked: int
+    expires_at: float
+    ttl: float
+    boot_id: str
 
 
 class LeaseLocks(Guarded):
@@ -68,9 +79,9 @@ def acquire(
         "SELECT owner, locked, expires_at, ttl, boot_id FROM leases WHERE app = ? AND name = ?", (app.number, name)
     ).fetchone()
     if row is not None:
-        holder, locked, *times = row
-        lives = holder != owner and not clock.is_over(Expiry(*times))
-        if lives and not (locked and locks.try_lock(app_id, name, owner)):
+        held = stored_row(row, _Held, f"the lease {name!r}")
+        lives = held.owner != owner and not clock.is_over(Expiry(held.expires_at, held.ttl, held.boot_id))
+        if lives and not (held.locked and locks.try_lock(app_id, name, owner)):
             locks.unlock(app_id, name, owner)
             return False
     connection.execute(

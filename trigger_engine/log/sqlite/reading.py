@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from trigger_engine.entries.encoding import decode_entry
 from trigger_engine.entries.facts import Position
 from trigger_engine.log.contract import Batch, Bookmark, Invocation
 from trigger_engine.log.sqlite.apps import App, bookmark_at, check, load_app
 from trigger_engine.log.sqlite.invocations import load_invocation
+from trigger_engine.log.sqlite.stored import stored_entry
 
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 
@@ -24,7 +24,7 @@ def read(connection: sqlite3.Connection, app_id: str, after: Bookmark, limit: in
         "SELECT place, data FROM entries WHERE place > ? AND place <= ? ORDER BY place LIMIT ?",
         (app.place(after.position), app.place(app.tail), limit),
     )
-    entries = [(position, decode_entry(data)) for position, data in _within(app, rows)]
+    entries = [(position, stored_entry(data, position)) for position, data in _within(app, rows)]
     if not entries:
         return Batch([], after)
     position, entry = entries[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import msgspec
 
@@ -10,12 +11,20 @@ from trigger_engine.log.contract import Invocation, RunnerFacts, RunnerRow
 from trigger_engine.log.sqlite.apps import load_app
 from trigger_engine.log.sqlite.boot_clock import BootClock, Expiry
 from trigger_engine.log.sqlite.invocations import load_invocations
+from trigger_engine.log.sqlite.stored import stored_bytes, stored_row
 
 LOST_RUNNERS_KEPT = 86_400.0
 """Seconds for which a runner stays listed after its heartbeat has expired."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(RunnerFacts)
+
+
+class _Seen(msgspec.Struct, frozen=True, array_like=True):
+    last_seen: float
+    expires_at: float
+    ttl: float
+    boot_id: str
 
 
 def heartbeat(
@@ -47,10 +56,14 @@ def load_runners(connection: sqlite3.Connection, app_id: str, clock: BootClock) 
     rows = connection.execute(
         "SELECT facts, last_seen, expires_at, ttl, boot_id FROM runners WHERE app = ? ORDER BY runner_id", (app.number,)
     )
-    return [
-        RunnerRow(_decoder.decode(facts), last_seen, alive=not clock.is_over(Expiry(*times)))
-        for facts, last_seen, *times in rows
-    ]
+    return [_runner(row, clock) for row in rows]
+
+
+def _runner(row: tuple[Any, ...], clock: BootClock) -> RunnerRow:
+    what = "the row of a runner"
+    seen = stored_row(row[1:], _Seen, what)
+    alive = not clock.is_over(Expiry(seen.expires_at, seen.ttl, seen.boot_id))
+    return RunnerRow(stored_bytes(row[0], _decoder, what), seen.last_seen, alive=alive)
 
 
 def load_orphans(connection: sqlite3.Connection, app_id: str, limit: int, clock: BootClock) -> list[Invocation]:

@@ -125,13 +125,19 @@ def _version(connection: sqlite3.Connection, path: str) -> int:
                 "name another file in sqlite_db_path"
             )
         return 0
-    (version,) = connection.execute("SELECT version FROM trigger_engine_schema").fetchone()
+    versions = [version for (version,) in connection.execute("SELECT version FROM trigger_engine_schema")]
+    if len(versions) != 1 or not isinstance(versions[0], int) or versions[0] < 1:
+        raise ConfigError(
+            f"{path} does not say which schema version it has (its table trigger_engine_schema holds {versions}): "
+            "another program has changed it, restore a backup, or name another file in sqlite_db_path"
+        )
+    version = versions[0]
     if version > VERSION:
         raise ConfigError(
             f"{path} has the schema version {version}, this trigger-engine knows {VERSION}: "
             "upgrade trigger-engine, or name another file in sqlite_db_path"
         )
-    return int(version)
+    return version
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection, path: str) -> None:
