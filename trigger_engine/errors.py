@@ -97,6 +97,10 @@ class BackendUnavailable(TriggerEngineError, ConnectionError):
     """The backend cannot be reached or used now; the message names it and the next step."""
 
 
+class NothingStored(BackendUnavailable):
+    """As BackendUnavailable, and certain: the call has had no effect and never will have one."""
+
+
 class LogReplaced(TriggerEngineError):
     """The log is not the one that was being read (restored, replaced or failed over): read it from the start."""
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from trigger_engine.entries.facts import EventEmitted
-from trigger_engine.errors import BackendUnavailable, SerializationError
+from trigger_engine.errors import BackendUnavailable, NothingStored, SerializationError
 from trigger_engine.log.contract import Accepted, EventLog, Outcome, Part, Refused
 from trigger_engine.log.group_commit import GroupCommit
 from trigger_engine.log.memory import MemTrigger
@@ -183,6 +183,32 @@ async def test_what_became_of_a_failed_append_is_settled_before_the_next(
         await first
     assert await commits.append((event("next"),)) == Accepted(2)
     assert await ids(memory) == ["first", "next"]
+
+
+async def test_what_certainly_was_not_stored_is_left_to_its_caller(
+    commits: GroupCommit, slow: SlowLog, memory: EventLog
+) -> None:
+    first = await under_way(slow, commits)
+    slow.errors = [NothingStored("full")] * 3
+    slow.gate.set()
+    with pytest.raises(NothingStored):
+        await first
+    await commits.append((event("again"),))
+    assert await ids(memory) == ["again"]
+
+
+async def test_one_doubtful_answer_is_enough_to_settle_an_append_later(
+    commits: GroupCommit, slow: SlowLog, memory: EventLog
+) -> None:
+    first = await under_way(slow, commits)
+    slow.errors = [BackendUnavailable("gone"), *([NothingStored("full")] * 5)]
+    slow.gate.set()
+    with pytest.raises(NothingStored):
+        await first
+    with pytest.raises(NothingStored):
+        await commits.append((event("second"),))
+    await commits.append((event("third"),))
+    assert await ids(memory) == ["first", "third"]
 
 
 async def test_an_append_that_cannot_be_made_is_not_sent_again(commits: GroupCommit, slow: SlowLog) -> None:

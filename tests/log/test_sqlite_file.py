@@ -173,7 +173,7 @@ def test_what_may_not_be_written_is_told(file_mode: int, folder_mode: int) -> No
         path.parent.chmod(folder_mode)
         said = _run(APPEND_AS_NOBODY, str(path), str(NOBODY))
         path.parent.chmod(0o777)
-        assert said.startswith("BackendUnavailable")
+        assert said.startswith("NothingStored")
         assert "give this user write access to the file and to its folder" in said
         assert query(path, "SELECT id FROM entries") == [("a",)]
 

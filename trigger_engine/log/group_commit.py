@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from trigger_engine.entries.encoding import encode_entry
-from trigger_engine.errors import BackendUnavailable
+from trigger_engine.errors import BackendUnavailable, NothingStored
 from trigger_engine.log.contract import EventLog, Outcome, Part
 
 MAX_ENTRIES = 2_000
@@ -36,7 +36,8 @@ class GroupCommit:
     Cancelling a caller takes its parts back unless they are under way.
 
     A batch whose fate is unknown is sent again, unchanged, before anything newer: first by itself, and when that does
-    not help and its callers were told, before the next batch.
+    not help and its callers were told, before the next batch. One that certainly was not stored is only sent again
+    while its callers wait: whoever was told so may make the call again.
     """
 
     def __init__(
@@ -133,14 +134,17 @@ class GroupCommit:
 
     async def _send(self, parts: list[Part]) -> list[Outcome]:
         """Appends parts, which stay unsettled while nobody knows whether they took effect."""
+        doubtful = parts is self._unsettled
         self._unsettled = parts
         delays = iter(self._resend_delays)
         while True:
             try:
                 outcomes = await self._log.append(parts)
-            except BackendUnavailable:
+            except BackendUnavailable as exc:
+                doubtful = doubtful or not isinstance(exc, NothingStored)
                 delay = next(delays, None)
                 if delay is None:
+                    self._unsettled = parts if doubtful else []
                     raise
                 await asyncio.sleep(delay)
             except Exception:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from trigger_engine.errors import BackendUnavailable, ConfigError, SerializationError, TriggerEngineError
+from trigger_engine.errors import BackendUnavailable, ConfigError, NothingStored, SerializationError, TriggerEngineError
 
 _PRIMARY = 0xFF
 
@@ -21,6 +21,17 @@ _OF_THE_FILE = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
+
+_NOTHING_STORED = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+"""After these a transaction is rolled back. After the others its end may have reached the disk."""
 
 _UNAVAILABLE = {
     sqlite3.SQLITE_BUSY: "another program has kept {path} locked for longer than busy_timeout: "
@@ -69,7 +80,7 @@ def _odd(exc: Exception, path: str) -> SerializationError:
 
 
 def translate(exc: sqlite3.DatabaseError, path: str) -> TriggerEngineError:
-    """BackendUnavailable where trying again may help, ConfigError where `sqlite_db_path` cannot be used."""
+    """BackendUnavailable (NothingStored where that is sure) where trying again may help, ConfigError where `sqlite_db_path` cannot be used."""
     code = _code(exc)
     if isinstance(exc, AppIsGone):
         return BackendUnavailable(f"{exc} from {path}, or has put an older state there: try again, for a new log")
@@ -78,7 +89,8 @@ def translate(exc: sqlite3.DatabaseError, path: str) -> TriggerEngineError:
     if code == sqlite3.SQLITE_CANTOPEN:
         return _cannot_open(exc, path)
     told = _UNAVAILABLE.get(code, "{path} cannot be used now: try again")
-    return BackendUnavailable(f"{told.format(path=path)} (SQLite says: {exc})")
+    kind = NothingStored if code in _NOTHING_STORED else BackendUnavailable
+    return kind(f"{told.format(path=path)} (SQLite says: {exc})")
 
 
 def is_of_the_file(exc: sqlite3.DatabaseError) -> bool:
