@@ -67,6 +67,20 @@ def test_the_app_may_be_left_out(words: list[str], parts: tuple[str | None, str,
     assert split_words(words) == parts
 
 
+@pytest.mark.parametrize("words", [["shop:app"], ["shop.py:app"], ["./shop.py:app", '{"a": 1}'], ["shop:app", "-"]])
+def test_an_app_without_an_event_is_no_event(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    monkeypatch.setenv("TRIGGER_ENGINE_APP", "shop:app")
+    result = invoke("emit", *words)
+    assert result.exit_code == 2
+    assert f"{words[0]!r} names an app and no event: give an event code after it" in " ".join(result.stderr.split())
+    assert events() == []
+
+
+def test_an_event_may_have_the_name_of_an_app_where_the_app_is_named(invoke: Invoke) -> None:
+    assert invoke("emit", "shop:app", "shop:app").exit_code == 0
+    assert events()[0].event_code == "shop:app"
+
+
 def test_the_app_of_the_environment_is_used(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIGGER_ENGINE_APP", "shop:app")
     assert invoke("emit", "user.login", '{"a": 1}').exit_code == 0

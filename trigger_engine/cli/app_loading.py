@@ -56,6 +56,18 @@ def app_target(target: str | None) -> tuple[str, str | None]:
     return matched["module"], matched["attribute"]
 
 
+def looks_like_an_app(word: str) -> bool:
+    """True for a word like tasks:app whose file or module lies in the current folder."""
+    matched = _TARGET.fullmatch(word)
+    if matched is None or matched["attribute"] is None:
+        return False
+    module = matched["module"]
+    if module.endswith(".py"):
+        return os.path.isfile(module)
+    first = module.partition(".")[0]
+    return os.path.isfile(f"{first}.py") or os.path.isdir(first)
+
+
 def load_shared_app(target: str | None, command: str) -> TriggerEngine:
     """As `load_app`, for a command that talks to other processes; raises ConfigError also for MemTrigger."""
     app = load_app(target)

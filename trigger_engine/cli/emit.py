@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from trigger_engine.app import TriggerEngine
-from trigger_engine.cli.app_loading import AppArgument, load_shared_app
+from trigger_engine.cli.app_loading import AppArgument, load_shared_app, looks_like_an_app
 from trigger_engine.cli.failures import CommandFailed
 from trigger_engine.cli.output import JsonOption, print_json
 from trigger_engine.event import Event
@@ -55,15 +55,24 @@ def split_words(words: list[str]) -> tuple[str | None, str, str | None]:
     """
     match words:
         case [code]:
-            return None, code, None
+            return None, _event_code(code), None
         case [code, written] if written == "-" or written.lstrip()[:1] in ("{", "["):
-            return None, code, written
+            return None, _event_code(code), written
         case [target, code]:
             return target, code, None
         case [target, code, written]:
             return target, code, written
         case _:
             raise typer.BadParameter("give an event code, such as user.login")
+
+
+def _event_code(word: str) -> str:
+    if looks_like_an_app(word):
+        raise typer.BadParameter(
+            f"{word!r} names an app and no event: give an event code after it, such as user.login; "
+            f"where {word!r} is the code of an event, name the app before it"
+        )
+    return word
 
 
 def parse_payload(written: str | None) -> Mapping[str, Any]:
