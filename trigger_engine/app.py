@@ -177,7 +177,7 @@ class TriggerEngine:
     async def run(self) -> None:
         """Runs a runner until it is cancelled or the process gets SIGTERM or SIGINT; then it stops gracefully.
 
-        Raises UnknownTask, ConfigError, and what made the runner fail.
+        Raises UnknownTask, DeclarationError, ConfigError, and what made the runner fail.
         """
         from trigger_engine.runner import run_until_stopped
 

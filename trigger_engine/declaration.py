@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from trigger_engine.condition_ids import trigger_id
+from trigger_engine.core.filters import decode
 from trigger_engine.core.lifecycle import FINAL, InvocationStatus
 from trigger_engine.drafts import (
     ConditionDraft,
@@ -26,6 +27,7 @@ from trigger_engine.entries.definitions import (
     CronCondition,
     EventCondition,
     ExceptionCondition,
+    MappingFilter,
     ResultCondition,
     StatusCondition,
     TriggerDefinition,
@@ -66,8 +68,6 @@ class Target(TaskLike, Protocol):
     """The task that a trigger starts."""
 
     @property
-    def signature(self) -> TaskSignature: ...
-    @property
     def settings(self) -> TargetSettings: ...
 
 
@@ -95,7 +95,7 @@ def declare_trigger(
     if not conditions:
         raise DeclarationError(f"{scope.where}: has no condition: add one, such as .on_event('order.paid')")
     _check_app(conditions, app, scope.where)
-    defined = {condition.id: condition for condition in (draft.define(scope) for draft in conditions)}
+    defined = {condition.id: condition for condition in (_defined(draft, scope) for draft in conditions)}
     if logic == "and":
         _check_reachable(list(defined.values()), scope.where)
     for provider in providers:
@@ -114,6 +114,31 @@ def declare_trigger(
     )
     watched = frozenset(task_id for task_id in map(condition_task, definition.conditions) if task_id is not None)
     return Declared(definition, scope.functions, watched)
+
+
+def check_call_arguments(condition: Condition, signature: TaskSignature, where: str) -> None:
+    """Raises DeclarationError for a call argument that the watched task does not take. `where`: the trigger."""
+    wanted = None if isinstance(condition, CronCondition | EventCondition) else condition.call_arguments
+    if isinstance(wanted, MappingFilter):
+        _, unknown = signature.missing_and_unknown(decode(wanted.value))
+        for name in unknown:
+            raise DeclarationError(
+                f"{where}: {condition.id} could never be met: its call_arguments have {name!r}, "
+                f"{_not_taken(name, signature)}"
+            )
+
+
+def _defined(draft: ConditionDraft, scope: Scope) -> Condition:
+    condition = draft.define(scope)
+    if isinstance(draft, TaskDraft) and not isinstance(draft.task, str):
+        check_call_arguments(condition, draft.task.signature, scope.where)
+    return condition
+
+
+def _not_taken(name: str, signature: TaskSignature) -> str:
+    hint = did_you_mean(name, signature.names)
+    takes = f"it takes {', '.join(signature.names)}" if signature.names else "it takes no arguments"
+    return f"which {signature.task_id} does not take{hint or ':'} {takes}"
 
 
 def _check_app(conditions: Sequence[ConditionDraft], app: object, where: str) -> None:
@@ -187,11 +212,7 @@ def _check_arguments(providers: Sequence[ProviderDraft], target: Target, where: 
 def _check_static(values: Mapping[str, Any], target: Target, where: str) -> None:
     _, unknown = target.signature.missing_and_unknown(values)
     for name in unknown:
-        hint = did_you_mean(name, target.signature.names)
-        takes = f"it takes {', '.join(target.signature.names)}" if target.signature.names else "it takes no arguments"
-        raise DeclarationError(
-            f"{where}: with_args_static gives {name!r}, which {target.task_id} does not take{hint or ':'} {takes}"
-        )
+        raise DeclarationError(f"{where}: with_args_static gives {name!r}, {_not_taken(name, target.signature)}")
     for name, value in values.items():
         if (misfit := target.signature.misfit(name, value)) is not None:
             raise DeclarationError(

@@ -31,6 +31,7 @@ from trigger_engine.entries.definitions import (
     StatusCondition,
 )
 from trigger_engine.errors import DeclarationError, SerializationError
+from trigger_engine.signature import TaskSignature
 from trigger_engine.user_functions import Function, code_hash, function_name
 from trigger_engine.values import Codec
 
@@ -45,6 +46,8 @@ class TaskLike(Protocol):
     def task_id(self) -> str: ...
     @property
     def app(self) -> object: ...
+    @property
+    def signature(self) -> TaskSignature: ...
 
 
 TaskReference = TaskLike | str

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from trigger_engine.declaration import Declared
-from trigger_engine.entries.definitions import TriggerDefinition
+from trigger_engine.declaration import Declared, check_call_arguments
+from trigger_engine.entries.definitions import TriggerDefinition, condition_task
 from trigger_engine.errors import DeclarationError, UnknownTask
 from trigger_engine.suggestions import did_you_mean
 from trigger_engine.task import Task
@@ -54,9 +54,16 @@ class Registry:
         return {watched: by for watched, by in self._references.items() if watched not in self.tasks}
 
     def check_references(self) -> None:
-        """Raises UnknownTask when a trigger watches a task that nothing declares."""
+        """Checks what triggers name by a task's id, now that every task is declared.
+
+        Raises UnknownTask for a task that nothing declares, DeclarationError for a call argument that it does not take.
+        """
         for watched, by in self.unresolved().items():
             raise UnknownTask(f"the trigger on {by} watches a task that is not declared: {self._unknown(watched)}")
+        for trigger in self.triggers.values():
+            for condition in trigger.conditions:
+                if (task_id := condition_task(condition)) is not None:
+                    check_call_arguments(condition, self.tasks[task_id].signature, f"trigger {trigger.slot}")
 
     def _unknown(self, task_id: str) -> str:
         hint = did_you_mean(task_id, self.tasks)

@@ -91,7 +91,7 @@ async def test_arguments_that_must_be_there(make_app: MakeApp) -> None:
     async def hurry_with_b() -> None:
         pass
 
-    @app.task(triggers=TriggerBuilder().on_status(order, call_arguments={"colour": "red"}))
+    @app.task(triggers=TriggerBuilder().on_status(order, call_arguments={"speed": None}))
     async def never() -> None:
         pass
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.declarations import sample_functions
-from tests.declarations.targets import FOREIGN, SOURCE, FakeTask, declare, divide
+from tests.declarations.targets import FOREIGN, NOTE, SOURCE, FakeTask, declare, divide
 from trigger_engine.errors import DeclarationError
 from trigger_engine.trigger_builder import TriggerBuilder
 
@@ -22,6 +22,12 @@ def nothing() -> None: ...
 
 NOTIFY = FakeTask("tasks.notify", notify)
 ON_EVENT = TriggerBuilder().on_event("a")
+WATCHING: dict[str, Callable[[dict[str, Any]], TriggerBuilder]] = {
+    "on_status": lambda filter_: TriggerBuilder().on_status(SOURCE, "FAILED", call_arguments=filter_),
+    "on_any_result": lambda filter_: TriggerBuilder().on_any_result(SOURCE, call_arguments=filter_),
+    "on_result": lambda filter_: TriggerBuilder().on_result(SOURCE, 1, call_arguments=filter_),
+    "on_exception": lambda filter_: TriggerBuilder().on_exception(SOURCE, call_arguments=filter_),
+}
 
 WHERE_IT_IS_WRITTEN: list[tuple[str, Mistake, str, str]] = [
     (
@@ -228,6 +234,21 @@ AT_THE_TASK: list[tuple[str, TriggerBuilder, str, str]] = [
         ON_EVENT.with_args_static({"level": "info", "detail": True}),
         "with_args_static gives 'detail', which tasks.notify does not take, did you mean 'details'?",
         "it takes level, details, at",
+    ),
+    *[
+        (
+            f"call argument that no call has ({method})",
+            watching({"x": 1, "yy": 2}),
+            "could never be met: its call_arguments have 'yy', which tasks.div does not take, did you mean 'y'?",
+            "it takes x, y",
+        )
+        for method, watching in WATCHING.items()
+    ],
+    (
+        "call argument of a task without any",
+        TriggerBuilder().on_status(NOTE, call_arguments={"x": 1}),
+        "its call_arguments have 'x', which tasks.note does not take:",
+        "it takes no arguments",
     ),
     (
         "static argument of a wrong type",

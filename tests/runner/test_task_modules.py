@@ -9,7 +9,14 @@ import pytest
 
 from tests.support.apps import MakeApp, sibling
 from tests.support.waiting import wait_until
-from trigger_engine import ConfigError, InvocationStatus, TriggerBuilder, TriggerEngine, UnknownTask
+from trigger_engine import (
+    ConfigError,
+    DeclarationError,
+    InvocationStatus,
+    TriggerBuilder,
+    TriggerEngine,
+    UnknownTask,
+)
 
 
 def write_package(folder: Path, name: str, **modules: str) -> None:
@@ -147,3 +154,23 @@ async def test_tasks_may_watch_each_other_by_name(make_app: MakeApp) -> None:
     async with app, app.runner():
         await a()
         await wait_until(lambda: seen == ["a", "b"])
+
+
+async def test_a_call_argument_that_a_task_watched_by_its_id_does_not_take_is_refused_at_the_start(
+    make_app: MakeApp,
+) -> None:
+    app = make_app()
+
+    @app.task(triggers=TriggerBuilder().on_status("pay", call_arguments={"amout": 1}), task_id="react")
+    async def react() -> None:
+        pass
+
+    @app.task(task_id="pay")
+    async def pay(amount: int) -> None:
+        pass
+
+    with pytest.raises(
+        DeclarationError, match=r"trigger react#0: .* have 'amout', which pay does not take, did you mean 'amount'\?"
+    ):
+        async with app, app.runner():
+            pass

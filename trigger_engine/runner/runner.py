@@ -48,7 +48,7 @@ class Runner:
 
         Unless another runner leads, its triggers are in force then.
 
-        Raises ConfigError, UnknownTask, and what task modules or the lifespan raise.
+        Raises ConfigError, UnknownTask, DeclarationError, and what task modules or the lifespan raise.
         """
         if self._main is not None:
             raise RuntimeError(f"runner:{self.runner_id} was entered before: make a new one with app.runner()")

@@ -22,7 +22,8 @@ class TaskModules:
     def import_configured(self) -> None:
         """Imports every module of `trigger_task_modules`, and those that hold watched tasks of the app's own package.
 
-        Raises ConfigError for a module that cannot be found, UnknownTask for a watched task that nothing declares.
+        Raises ConfigError for a module that cannot be found, UnknownTask for a watched task that nothing declares,
+        DeclarationError for call arguments that a task watched by its id does not take.
         """
         for name in self._app.settings.trigger_task_modules:
             self._import_listed(name)
