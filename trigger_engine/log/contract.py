@@ -8,10 +8,10 @@ Validity. An entry is void, for every reader alike, when
 A log that can decides this at append (`refuses_void` is true); another stores the entry and every fold drops it.
 
 Ambiguity. A call that raised BackendUnavailable, or was cancelled, may have taken effect, or may still take effect
-later, even behind later appends (only NothingStored says that it has none). So a writer has one append under way, resends it unchanged before anything newer, and
-never lets a caller's cancellation reach the driver (`GroupCommit` does both). A log whose server stores a resent append
-twice numbers its writers' appends and drops what is not above the highest number seen; those numbers are part of a
-checkpoint.
+later, even behind later appends (only NothingStored says that it has none). So a writer has one append under way,
+resends it unchanged before anything newer, and never lets a caller's cancellation reach the driver (`GroupCommit` does
+both). A log whose server stores a resent append twice numbers its writers' appends and drops what is not above the
+highest number seen; those numbers are part of a checkpoint.
 """
 
 from __future__ import annotations

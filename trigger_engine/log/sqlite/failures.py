@@ -80,7 +80,7 @@ def _odd(exc: Exception, path: str) -> SerializationError:
 
 
 def translate(exc: sqlite3.DatabaseError, path: str) -> TriggerEngineError:
-    """BackendUnavailable (NothingStored where that is sure) where trying again may help, ConfigError where `sqlite_db_path` cannot be used."""
+    """BackendUnavailable where trying again may help, ConfigError where `sqlite_db_path` cannot be used."""
     code = _code(exc)
     if isinstance(exc, AppIsGone):
         return BackendUnavailable(f"{exc} from {path}, or has put an older state there: try again, for a new log")
