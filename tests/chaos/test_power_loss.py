@@ -66,9 +66,6 @@ async def test_a_power_loss_loses_nothing_that_was_acknowledged(
     acknowledged = [len(instant.acknowledged) for instant in instants]
     assert acknowledged == sorted(acknowledged)
     assert acknowledged[-1] > acknowledged[0] + INSTANTS
-    print(
-        f"{INSTANTS * STATES} states, {torn} with a torn commit, {moved} with torn pages, {acknowledged[-1]} acknowledged"
-    )
     assert torn, "no instant found a commit that was not synced"
     assert moved, "no instant found the write-ahead log in use"
 
