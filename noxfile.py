@@ -122,9 +122,9 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def bench(session: nox.Session) -> None:
-    """The benchmarks; arguments go to them."""
+    """The benchmarks but growth and peers, kept in benchmarks/results and docs; arguments go to them instead."""
     session.install("-e", ".[uvloop]", *nox.project.dependency_groups(PROJECT, "bench"))
-    session.run("python", "-m", "benchmarks", *session.posargs)
+    session.run("python", "-m", "benchmarks", *(session.posargs or ["--write"]))
 
 
 @nox.session(python=MAIN)

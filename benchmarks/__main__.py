@@ -1,27 +1,52 @@
-"""Runs benchmarks by name, or all of them: `python -m benchmarks [latency] [idle] … [--small]`."""
+"""Runs benchmarks by name, or all of them: `python -m benchmarks [emit] [latency] … [--small] [--write]`.
+
+`growth` and `peers` run only when they are named. `report` measures nothing: it makes the figures of
+docs/performance.md from the newest results.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 
-from benchmarks.report import print_report, write_results
+from benchmarks.machine import machine
+from benchmarks.results import newest_results, write_results
+from benchmarks.tables import print_figures, write_docs
 
-NAMES = ("latency", "idle")
+USUAL = ("emit", "end_to_end", "tasks", "matcher", "latency", "start_up", "idle")
+NAMED = ("growth", "peers")
+REPORT = "report"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="which; all when none is named")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    allowed = (*USUAL, *NAMED, REPORT)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(allowed)}; usually all but the last 3"
+    )
     parser.add_argument("--small", action="store_true", help="a short run that only shows that it works")
-    parser.add_argument("--write", action="store_true", help="write benchmarks/results/<date>.json")
+    parser.add_argument("--write", action="store_true", help="write benchmarks/results/<date>.json and docs")
     options = parser.parse_args()
-    figures = []
-    for name in options.names or NAMES:
-        figures += importlib.import_module(f"benchmarks.{name}").measure(small=options.small)
-        print_report(figures)
-    if options.write:
-        print(f"written: {write_results(figures)}")
+    for name in options.names:
+        if name not in allowed:
+            parser.error(f"no benchmark {name!r}: choose from {', '.join(allowed)}")
+    if options.small and options.write:
+        parser.error("--small is too short to keep what it measures: leave out --write")
+    for name in options.names or USUAL:
+        if name != REPORT:
+            _measure(name, small=options.small, write=options.write)
+    if options.write or REPORT in options.names:
+        write_docs(newest_results())
+
+
+def _measure(name: str, *, small: bool, write: bool) -> None:
+    ran_on = machine()
+    figures = list(importlib.import_module(f"benchmarks.{name}").measure(small=small))
+    print_figures(name, figures)
+    if write:
+        print(f"written: {write_results(name, figures, ran_on)}")
 
 
 if __name__ == "__main__":

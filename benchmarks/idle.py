@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
-from benchmarks.database import fresh_app_module
-from benchmarks.report import Figure
+from benchmarks.apps import BenchmarkApp
+from benchmarks.harness import Figure, check_books, fresh_database, in_loop, runs_of
 
 
-def measure(*, small: bool) -> list[Figure]:
+def measure(*, small: bool) -> Iterator[Figure]:
     """Percent of one core, over some seconds."""
-    with fresh_app_module():
-        share = asyncio.run(_idle(1 if small else 20))
-    return [Figure("idle runner", "SQLite, one runner", share * 100, "% of a core")]
+    shares = []
+    for _ in range(runs_of(small=small)):
+        with fresh_database() as path:
+            shares.append(in_loop(_idle(path, 1 if small else 20)) * 100)
+    yield Figure("idle", "SQLite, one runner", "% of a core", tuple(shares))
 
 
-async def _idle(seconds: float) -> float:
-    from benchmarks.apps import app
-
-    async with app, app.runner():
-        await asyncio.sleep(2)
-        begun = time.process_time()
-        await asyncio.sleep(seconds)
-        return (time.process_time() - begun) / seconds
+async def _idle(database: Path, seconds: float) -> float:
+    app = BenchmarkApp(database).app
+    async with app:
+        async with app.runner():
+            await asyncio.sleep(2)
+            begun = time.process_time()
+            await asyncio.sleep(seconds)
+            share = (time.process_time() - begun) / seconds
+        await check_books(app)
+    return share

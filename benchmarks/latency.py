@@ -1,7 +1,8 @@
-"""How long from the call of `emit_event` to the start of the reacting task, one event at a time, on SQLite?
+"""How long from the call of `emit_event` to the start of the reacting task, on SQLite?
 
-Beside it: what two durable commits of bare sqlite3 take on the same disk in the same run, with the same pauses between
-them, as the raw limit of a pipeline that stores the event, and then the trigger run with its start.
+One event at a time, and at 500 events a second, in one process and between two. Beside the median of one at a time:
+two durable commits of bare sqlite3 on the same disk in the same run, with the same pauses between them, as the raw
+limit of a pipeline that stores the event, and then the trigger run with its start.
 """
 
 from __future__ import annotations
@@ -9,79 +10,103 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-import sys
 import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 from statistics import median, quantiles
 
-from benchmarks.database import fresh_app_module
-from benchmarks.report import Figure
+from benchmarks.apps import BenchmarkApp
+from benchmarks.harness import Figure, check_books, fresh_database, in_loop, runs_of
+from benchmarks.processes import runner_process
 from trigger_engine import InvocationNotFound, TriggerEngine
 from trigger_engine.core.ids import run_id, run_invocation_id
 
 _COMMITS = 2
 _WARM_UP = 10
-_ON_ITS_WAY = 0.02
+_PAUSE = 0.02
+_TRIES = 3_000
+_RATE = 500
+Emitted = tuple[str, float]
+"""The id of an event, and when the call began, seconds since 1970."""
 
 
-def measure(*, small: bool) -> list[Figure]:
-    """p50 and p99 in one process, and between two."""
-    events = 20 if small else 500
-    figures = []
-    for case, between in (("one process", False), ("between two processes", True)):
-        with fresh_app_module() as path:
-            delays = asyncio.run(_delays(events, between_processes=between))
-            limit = _COMMITS * _commit_milliseconds(f"{path}.raw", events)
-        cuts = quantiles(delays, n=100)
-        figures += [
-            Figure("emit to start", f"{case}, p50", median(delays), "ms", limit, f"{_COMMITS} bare commits, p50"),
-            Figure("emit to start", f"{case}, p99", cuts[98], "ms"),
-        ]
-    return figures
+def measure(*, small: bool) -> Iterator[Figure]:
+    """p50 and p99 of each case."""
+    for between in (False, True):
+        where = "between two processes" if between else "one process"
+        for pace, emit, full in (("one at a time", _one_at_a_time, 500), (f"{_RATE} events/s", _at_rate, 5_000)):
+            events = full // 20 if small else full
+            medians, slowest, beside = [], [], []
+            for _ in range(runs_of(small=small)):
+                with fresh_database() as path:
+                    delays = in_loop(_delays(path, events, emit, between=between))
+                    if emit is _one_at_a_time:
+                        beside.append(_COMMITS * _commit_milliseconds(path.with_suffix(".raw"), events))
+                medians.append(median(delays))
+                slowest.append(quantiles(delays, n=100)[98])
+            what = f"{_COMMITS} bare commits, p50" if beside else ""
+            yield Figure("latency", f"{where}, {pace}, p50", "ms", tuple(medians), tuple(beside), what)
+            yield Figure("latency", f"{where}, {pace}, p99", "ms", tuple(slowest))
 
 
-async def _delays(events: int, *, between_processes: bool) -> list[float]:
+async def _delays(
+    database: Path, events: int, emit: Callable[[TriggerEngine, int], Awaitable[list[Emitted]]], *, between: bool
+) -> list[float]:
     """Milliseconds for each event."""
-    from benchmarks.apps import app
-
-    async with app:
-        if not between_processes:
-            async with app.runner():
-                return await _ping(events)
-        command = ("-m", "trigger_engine", "run", "benchmarks.apps:app", "--log-level", "warning")
-        runner = await asyncio.create_subprocess_exec(sys.executable, *command)
-        try:
-            return await _ping(events)
-        finally:
-            runner.terminate()
-            await runner.wait()
+    benchmark = BenchmarkApp(database)
+    app = benchmark.app
+    async with app, AsyncExitStack() as stack:
+        await app.emit_event("nobody listens")
+        await stack.enter_async_context(runner_process(database) if between else app.runner())
+        await _one_at_a_time(app, _WARM_UP)
+        emitted = await emit(app, events)
+        delays = [(await _started(app, event_id) - begun) * 1_000 for event_id, begun in emitted]
+        await stack.aclose()
+        await check_books(app)
+    return delays
 
 
-async def _ping(events: int) -> list[float]:
-    from benchmarks.apps import app
-
-    (trigger,) = app.registry.triggers.values()
-    delays = []
-    for number in range(-_WARM_UP, events):
+async def _one_at_a_time(app: TriggerEngine, events: int) -> list[Emitted]:
+    """Nothing asks the store while an event is on its way."""
+    emitted = []
+    for number in range(events):
         begun = time.time()
-        event_id = await app.emit_event("ping", {"number": number})
-        # Nothing asks the store while the event is on its way.
-        await asyncio.sleep(_ON_ITS_WAY)
-        started = await _result(app, run_invocation_id(run_id(trigger.id, [event_id])))
-        delays.append((started - begun) * 1000)
-    return delays[_WARM_UP:]
+        emitted.append((await app.emit_event("ping", {"number": number}), begun))
+        await asyncio.sleep(_PAUSE)
+    return emitted
 
 
-async def _result(app: TriggerEngine, invocation_id: str) -> float:
-    while True:
+async def _at_rate(app: TriggerEngine, events: int) -> list[Emitted]:
+    """At their times, whether or not those before are durable."""
+
+    async def emit(number: int) -> Emitted:
+        begun = time.time()
+        return await app.emit_event("ping", {"number": number}), begun
+
+    loop = asyncio.get_running_loop()
+    first = loop.time()
+    tasks = []
+    async with asyncio.TaskGroup() as group:
+        for number in range(events):
+            await asyncio.sleep(max(0.0, first + number / _RATE - loop.time()))
+            tasks.append(group.create_task(emit(number)))
+    return [task.result() for task in tasks]
+
+
+async def _started(app: TriggerEngine, event_id: str) -> float:
+    """When the reacting task began."""
+    (trigger,) = [one for one in app.registry.triggers.values() if one.task_id == "pong"]
+    invocation_id = run_invocation_id(run_id(trigger.id, [event_id]))
+    for _ in range(_TRIES):
         try:
-            invocation = await app.invocation(invocation_id)
+            return float(await (await app.invocation(invocation_id)).result(timeout=60))
         except InvocationNotFound:
-            await asyncio.sleep(_ON_ITS_WAY)
-        else:
-            return float(await invocation.result(timeout=30))
+            await asyncio.sleep(_PAUSE)
+    raise RuntimeError(f"event {event_id} has fired nothing after {_TRIES * _PAUSE:g} s")
 
 
-def _commit_milliseconds(path: str, commits: int) -> float:
+def _commit_milliseconds(path: Path, commits: int) -> float:
     """What one durable commit of a 200-byte row takes, the median."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
@@ -89,11 +114,11 @@ def _commit_milliseconds(path: str, commits: int) -> float:
     connection.execute("CREATE TABLE entries (place INTEGER PRIMARY KEY, data BLOB)")
     taken = []
     for _ in range(commits):
-        time.sleep(_ON_ITS_WAY)
+        time.sleep(_PAUSE)
         begun = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("INSERT INTO entries (data) VALUES (?)", (os.urandom(200),))
         connection.execute("COMMIT")
-        taken.append((time.perf_counter() - begun) * 1000)
+        taken.append((time.perf_counter() - begun) * 1_000)
     connection.close()
     return median(taken)
