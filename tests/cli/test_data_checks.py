@@ -213,6 +213,25 @@ def test_times_ahead_of_the_clock_are_a_warning() -> None:
     assert seen.text == "the data has times 30 s ahead of this machine's clock"
 
 
+def test_tasks_and_the_events_that_they_emit_may_form_a_loop() -> None:
+    events = [record(EventRecord, event_code="user.login", emitter_task_id=task) for task in ("shop.notify", None)]
+    finding = only(facts(events=events))
+    assert (finding.level, finding.check) == ("warning", "loops")
+    told = "tasks and the events that they emit form a loop: shop.notify starts itself (event:user.login)"
+    assert finding.text == told
+    assert "let a filter end it" in str(finding.mend)
+    assert problems(facts(events=events[1:])) == []
+
+
+def test_chains_that_were_ended_are_a_warning_once_for_each_trigger() -> None:
+    text = "shop.notify#0 does not fire: the chain is as long as max_chain_length allows"
+    notices = [record(NoticeRecord, text=text, trigger_id="t1", subject_id=f"event-{name}") for name in "ab"]
+    finding = only(facts(ended_chains=notices))
+    assert (finding.level, finding.check) == ("warning", "loops")
+    assert finding.text == f"a chain was ended within the last day: {text}"
+    assert finding.mend == "to see what led to it: trigger-engine explain event-a shop:app"
+
+
 @pytest.mark.usefixtures("shop")
 def test_the_facts_are_gathered_from_a_running_app() -> None:
     emit("shop:app", "user.logout")

@@ -256,6 +256,22 @@ def test_cron_and_event_in_two_triggers_are_well(invoke: Invoke, write: Write) -
     assert found(invoke, "shop:app", check="contexts", level="warning") == []
 
 
+def test_tasks_that_start_each_other_are_a_warning(invoke: Invoke, write: Write) -> None:
+    write(
+        "shop.py",
+        f"{APP}@app.task(triggers=TriggerBuilder().on_status('shop.pong'))\nasync def ping() -> None: ...\n"
+        "@app.task(triggers=TriggerBuilder().on_any_result(ping))\nasync def pong() -> None: ...\n",
+    )
+    (text,) = found(invoke, "shop:app", check="loops", level="warning")
+    told = "shop.ping starts shop.pong (any-result:shop.ping), which starts shop.ping (status:shop.pong[success])"
+    assert text.startswith(f"triggers form a loop: {told} | let a filter end it, or take one of these triggers out")
+
+
+@pytest.mark.usefixtures("shop")
+def test_triggers_without_a_loop_are_well(invoke: Invoke) -> None:
+    assert found(invoke, "shop:app", check="loops", level="warning") == []
+
+
 def test_event_codes_that_differ_in_style_are_warnings(invoke: Invoke, write: Write) -> None:
     codes = ["user.login", "user_login", "order.paid", "OrderShipped"]
     builders = ", ".join(f"TriggerBuilder().on_event('{code}')" for code in codes)

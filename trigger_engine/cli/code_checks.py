@@ -11,6 +11,7 @@ from trigger_engine.app import TriggerEngine
 from trigger_engine.cli.failures import user_place
 from trigger_engine.cli.finding import Finding, failed, ok, warning
 from trigger_engine.cli.module_scan import declaring_modules
+from trigger_engine.core.loops import find_loops, told
 from trigger_engine.entries.definitions import (
     CronCondition,
     EventCondition,
@@ -20,6 +21,10 @@ from trigger_engine.entries.definitions import (
 from trigger_engine.errors import TriggerEngineError
 from trigger_engine.runner.task_modules import TaskModules
 
+END_THE_LOOP = (
+    "let a filter end it, or take one of these triggers out; "
+    "else each turn starts the next until the chain is as long as max_chain_length allows"
+)
 _DOTTED = re.compile(r"[a-z0-9]+([._][a-z0-9]+)*")
 _SEPARATORS = re.compile(r"[._:/\-\s]+")
 
@@ -32,6 +37,7 @@ def check_code(app: TriggerEngine) -> Iterator[Finding]:
     definitions = list(app.registry.triggers.values())
     yield _declared(app, definitions)
     yield from _mixed_contexts(definitions)
+    yield from _loops(definitions)
     yield from _names(definitions)
 
 
@@ -103,6 +109,11 @@ def _mixed_contexts(definitions: Iterable[TriggerDefinition]) -> Iterator[Findin
             f"{trigger.slot} mixes a cron and an event condition: it fires {how}",
             "if either should start the task by itself, give a list of two TriggerBuilders with arguments of their own",
         )
+
+
+def _loops(definitions: Iterable[TriggerDefinition]) -> Iterator[Finding]:
+    for loop in find_loops(definitions):
+        yield warning("loops", f"triggers form a loop: {told(loop)}", END_THE_LOOP)
 
 
 def _names(definitions: Iterable[TriggerDefinition]) -> Iterator[Finding]:

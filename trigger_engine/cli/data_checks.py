@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 import msgspec
 
 from trigger_engine.app import TriggerEngine
-from trigger_engine.cli.code_checks import is_unfiltered
+from trigger_engine.cli.code_checks import END_THE_LOOP, is_unfiltered
 from trigger_engine.cli.finding import Finding, failed, ok, warning
 from trigger_engine.config import Settings
 from trigger_engine.core.lifecycle import InvocationStatus
+from trigger_engine.core.loops import find_loops, told
 from trigger_engine.entries.definitions import EventCondition, TriggerDefinition
 from trigger_engine.history import (
     EventRecord,
@@ -38,8 +39,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What there is to look at. `target`: how the app is named on the command line.
 
     `waiting`: the newest invocations that wait. `events`: the newest. `settled`: the newest that is a minute old.
-    `silent`: event codes that triggers of this code listen to and that were never emitted. `failures`, `rejected`: of
-    the last day. `declared`: the triggers of this code, by slot.
+    `silent`: event codes that triggers of this code listen to and that were never emitted. `failures`, `rejected`,
+    `ended_chains`: of the last day. `declared`: the triggers of this code, by slot.
     """
 
     target: str
@@ -54,6 +55,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     settled: EventRecord | None = None
     silent: Sequence[str] = ()
     failures: Sequence[NoticeRecord] = ()
+    ended_chains: Sequence[NoticeRecord] = ()
     rejected: Sequence[TriggerRunRecord] = ()
 
     @property
@@ -91,6 +93,7 @@ async def gather(app: TriggerEngine, target: str, history: History, now: datetim
         settled=next(iter(settled), None),
         silent=silent,
         failures=list(await history.notices(kind="filter-failed", since=now - _RECENT)),
+        ended_chains=list(await history.notices(kind="chain-ended", since=now - _RECENT)),
         rejected=list(await history.trigger_runs(rejected=True, since=now - _RECENT)),
     )
 
@@ -218,6 +221,30 @@ def _rejected_runs(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def _loops_by_events(facts: Facts) -> Iterator[Finding]:
+    """Loops that declarations alone do not show: the newest events say which task emits what."""
+    emitters: dict[str, set[str]] = {}
+    for event in facts.events:
+        if event.emitter_task_id is not None:
+            emitters.setdefault(event.event_code, set()).add(event.emitter_task_id)
+    declared = find_loops(facts.declared.values())
+    for loop in find_loops(facts.declared.values(), emitters):
+        if loop not in declared:
+            yield warning("loops", f"tasks and the events that they emit form a loop: {told(loop)}", END_THE_LOOP)
+
+
+def _ended_chains(facts: Facts) -> Iterator[Finding]:
+    newest: dict[str | None, NoticeRecord] = {}
+    for notice in facts.ended_chains:
+        newest.setdefault(notice.trigger_id, notice)
+    for notice in newest.values():
+        yield warning(
+            "loops",
+            f"a chain was ended within the last day: {notice.text}",
+            f"to see what led to it: {facts.command(f'explain {notice.subject_id}')}",
+        )
+
+
 def _silent_events(facts: Facts) -> Iterator[Finding]:
     """Codes that are listened to and never came, while others that look alike did."""
     emitted = {event.event_code for event in facts.events}
@@ -261,6 +288,8 @@ CHECKS: tuple[Callable[[Facts], Iterable[Finding]], ...] = (
     _unknown_tasks,
     _failing_filters,
     _rejected_runs,
+    _loops_by_events,
+    _ended_chains,
     _silent_events,
     _frequent,
     _clock,

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from trigger_engine.app import TriggerEngine
+from trigger_engine.core.loops import find_loops, told
 from trigger_engine.errors import BackendUnavailable
 from trigger_engine.log.fresh import fresh_id
 from trigger_engine.runner.heartbeat import runner_facts
@@ -120,6 +121,7 @@ class Runner:
     async def _start_and_serve(self, stack: AsyncExitStack, ready: asyncio.Future[None]) -> None:
         modules = TaskModules(self._app)
         modules.import_configured()
+        self._warn_of_loops()
         if self._app.lifespan is not None:
             await stack.enter_async_context(self._app.lifespan(self._app))
         session = await self._app._connections.session()
@@ -137,6 +139,15 @@ class Runner:
         leader = Leader(self._app, session, self.runner_id, started_at, worker)
         await self._beat(session, started_at)
         await self._serve(session, leader, worker, started_at, ready)
+
+    def _warn_of_loops(self) -> None:
+        for loop in find_loops(self._app.registry.triggers.values()):
+            logger.warning(
+                "triggers form a loop: %s; unless a filter ends it, each turn starts the next, up to "
+                "max_chain_length=%d links",
+                told(loop),
+                self._app.settings.max_chain_length,
+            )
 
     async def _lead_if_free(self, leader: Leader) -> None:
         """Puts new triggers in force before it works and before anyone counts on them, unless another runner leads."""
