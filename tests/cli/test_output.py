@@ -9,7 +9,8 @@ from enum import StrEnum
 import msgspec
 import pytest
 
-from trigger_engine.cli.output import Column, json_text, print_json, print_table, print_text, time_text, value_text
+from trigger_engine.cli.output import Column, print_json, print_table, print_text, time_text, value_text
+from trigger_engine.history.json_text import json_text
 
 COLUMNS = (Column("time"), Column("task"), Column("payload", free=True), Column("id"))
 ROWS = [("10:00", "shop.notify", '{"role":"admin","name":"Ada Lovelace"}', "abc123"), ("9:59", "x", "{}", "d")]

@@ -21,6 +21,7 @@ COMMANDS = {
     "runs": "List trigger runs.",
     "invocations": "List, show, cancel or rerun invocations.",
     "triggers": "List triggers and what they wait for.",
+    "monitor": "Serve web pages that show what happens, and why.",
     "explain": "Say why an event did or did not fire a trigger.",
     "doctor": "Look for what keeps triggers from firing, and say how to mend it.",
     "purge": "Apply retention now, or empty the app.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -10,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, RenderableType
 from rich.text import Text
+
+from trigger_engine.history.json_text import json_text
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for machines.")]
 
@@ -82,15 +82,6 @@ def styled(word: str) -> Text:
     return Text(word, STYLES.get(word, ""))
 
 
-def json_text(value: Any) -> str:
-    """A value as JSON, whatever it holds."""
-    try:
-        return msgspec.json.encode(value, enc_hook=_foreign).decode()
-    except (TypeError, ValueError, OverflowError):
-        builtins = msgspec.to_builtins(value, builtin_types=(datetime,), enc_hook=_foreign)
-        return msgspec.json.encode(_plain(builtins)).decode()
-
-
 def time_text(time: datetime | None) -> str:
     """A time in the local time zone, to the second; empty for None."""
     return "" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
@@ -152,22 +143,3 @@ def _cut(text: str, width: int) -> str:
 
 def _one_line(cell: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in cell[: 4 * _LONGEST_TEXT]).split(" "))
-
-
-def _foreign(value: Any) -> Any:
-    if isinstance(value, msgspec.msgpack.Ext):
-        return {"ext": value.code, "data": bytes(value.data)}
-    return str(value)
-
-
-def _plain(value: Any) -> Any:
-    """Keys as strings, numbers that JSON has."""
-    match value:
-        case dict():
-            return {key if isinstance(key, str) else str(key): _plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case float() if not math.isfinite(value):
-            return None
-        case _:
-            return value

@@ -203,6 +203,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool, Meta(description="Whether the leader applies retention by itself; else `trigger-engine purge` does")
     ] = True
 
+    masked_keys: Annotated[
+        tuple[Name, ...],
+        Meta(
+            description="Parts of key names whose values the monitor hides; case, `-` and `_` do not matter",
+            extra={"allowed": "a list of words, such as ['password', 'token']"},
+        ),
+    ] = ("password", "passwd", "secret", "token", "api_key", "authorization", "cookie", "credential", "private_key")
+
 
 KEYS: tuple[str, ...] = Settings.__struct_fields__
 

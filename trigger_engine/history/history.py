@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 
 import msgspec
 
-from trigger_engine.errors import BackendUnavailable, QueryError, RecordNotFound
+from trigger_engine.errors import BackendUnavailable, LogReplaced, LogTrimmed, QueryError, RecordNotFound
 from trigger_engine.history import (
     event_queries,
     family_queries,
@@ -297,6 +297,24 @@ class History:
                 if runner.runner_id == runner_id:
                     return runner
             raise
+
+    async def ask(self, question: Callable[[Reading], T]) -> T:
+        """Several queries about one moment, after one catching up: what `question` returns for a reading of it.
+
+        For readers inside this package, such as the monitor; `question` runs on the database's thread.
+        """
+        return await self._ask(question)
+
+    async def wait_beyond(self, position: int, *, timeout: float) -> int:
+        """Where the log ends, as soon as that is not `position` any more, or after `timeout` seconds."""
+        log = self._entered(self._log)
+        tail = await log.tail()
+        if tail.position != position:
+            return tail.position
+        try:
+            return (await log.follow(tail, limit=1, wait=timeout)).bookmark.position
+        except (LogReplaced, LogTrimmed):
+            return (await log.tail()).position
 
     async def _ask(self, question: Callable[[Reading], T]) -> T:
         catch_up, database = self._entered(self._catch_up), self._entered(self._database)

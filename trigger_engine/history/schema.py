@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TABLES = """
 CREATE TABLE progress (
@@ -49,6 +49,7 @@ CREATE TABLE statuses (
     PRIMARY KEY (invocation_position, position)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX statuses_by_id ON statuses (entry_id);
+CREATE INDEX statuses_by_position ON statuses (position);
 
 CREATE TABLE runs (
     position INTEGER PRIMARY KEY, run_id TEXT NOT NULL, trigger_id TEXT NOT NULL, slot TEXT NOT NULL,
@@ -105,6 +106,7 @@ CREATE INDEX void_by_id ON void (entry_id);
 CREATE TABLE tallies (
     kind TEXT NOT NULL, value NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (kind, value)
 ) WITHOUT ROWID;
+CREATE TABLE totals (kind TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE blocks (
     block INTEGER PRIMARY KEY, first_position INTEGER NOT NULL, last_position INTEGER NOT NULL,
     min_time INTEGER NOT NULL, max_time INTEGER NOT NULL
@@ -115,6 +117,8 @@ CREATE TABLE activity (
 ) WITHOUT ROWID;
 """
 """`tallies` count rows: events by outcome, runs by rejected, invocations by status, void entries.
+
+`totals` count the entries that were folded, by kind, and never shrink.
 
 `blocks` hold the span of times of a stretch of the log, so that a time range becomes a range of positions.
 """

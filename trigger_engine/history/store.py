@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -68,6 +69,8 @@ _ADD_ACTIVITY = """
 _ADD_TALLY = """
     INSERT INTO tallies (kind, value, count) VALUES (?, ?, ?)
     ON CONFLICT (kind, value) DO UPDATE SET count = count + excluded.count"""
+_ADD_TOTAL = """
+    INSERT INTO totals (kind, count) VALUES (?, ?) ON CONFLICT (kind) DO UPDATE SET count = count + excluded.count"""
 _WIDEN_BLOCK = """
     INSERT INTO blocks (block, first_position, last_position, min_time, max_time) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (block) DO UPDATE SET last_position = excluded.last_position,
@@ -169,6 +172,10 @@ class Store:
         self._many(_INSERT_NOTICE, _tuples(changes.new_notices.values()))
         self._many(_INSERT_VOID, _tuples(changes.new_voids))
         self._many(_ADD_ACTIVITY, [(*minute, *counted) for minute, counted in changes.activity.items()])
+        totals: Counter[str] = Counter()
+        for (_, kind), (count, _) in changes.activity.items():
+            totals[kind] += count
+        self._many(_ADD_TOTAL, list(totals.items()))
         self._many(_ADD_TALLY, [(*key, difference) for key, difference in changes.tally.items()])
         self._many(_WIDEN_BLOCK, [(block, *span) for block, span in changes.blocks.items()])
 

@@ -1,0 +1,149 @@
+"""What machines get: JSON of every page, whole values, streams, and errors that say what to do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.monitor.client import Client
+from tests.support.apps import on_memory, on_sqlite
+from tests.support.waiting import wait_until
+from trigger_engine import TriggerBuilder, TriggerEngine
+from trigger_engine.monitor import Monitor, asgi_app
+from trigger_engine.monitor.pages import PAGES
+from trigger_engine.testing import inject_faults
+
+
+def declare(app: TriggerEngine) -> TriggerEngine:
+    @app.task(task_id="a/b job", triggers=TriggerBuilder().on_event("go", {"x": 1}).with_args_static({"n": 1}))
+    async def job(n: int) -> int:
+        return n
+
+    return app
+
+
+@pytest.fixture
+async def app(folder: Path) -> AsyncIterator[TriggerEngine]:
+    app = declare(on_sqlite(folder / "test.db"))
+    async with app, app.runner():
+        yield app
+
+
+async def settled(app: TriggerEngine, web: Monitor) -> Client:
+    """A client of the monitor, once an event has started an invocation that has ended."""
+    await app.emit_event("go", {"x": 1})
+    client = Client(web)
+
+    async def has_ended() -> bool:
+        return bool((await client.get("/api/invocations?status=success")).json["invocations"])
+
+    await wait_until(has_ended)
+    return client
+
+
+async def test_every_page_is_there_as_json(app: TriggerEngine) -> None:
+    async with asgi_app(app) as web:
+        client = await settled(app, web)
+        event = (await client.get("/api/events")).json["events"][0]
+        run = (await client.get("/api/trigger-runs")).json["trigger_runs"][0]
+        ids: dict[str, Any] = {
+            "{event_id}": event["event_id"],
+            "{run_id}": run["run_id"],
+            "{invocation_id}": run["invocation_id"],
+            "{trigger_id:path}": run["trigger_id"],
+        }
+        for pattern in PAGES:
+            path = pattern
+            for name, value in ids.items():
+                path = path.replace(name, value)
+            for answer in (await client.get(f"/api{'/overview' if path == '/' else path}"), await client.get(path)):
+                assert answer.status == 200, path
+        told = (await client.get(f"/api/events/{event['event_id']}")).json
+        assert told["event"]["payload"] == {"x": 1}
+        assert [one["outcome"] for one in told["explanations"]] == ["fired"]
+        assert (await client.get(f"/api/invocations/{run['invocation_id']}")).json["invocation"]["result"] == 1
+        found = (await client.get(f"/api/search?q=event:{event['event_id']}")).json
+        assert found["path"] == f"/events/{event['event_id']}"
+
+
+async def test_ids_may_hold_any_character(app: TriggerEngine) -> None:
+    async with asgi_app(app) as web:
+        client = await settled(app, web)
+        trigger_id = (await client.get("/api/trigger-runs")).json["trigger_runs"][0]["trigger_id"]
+        assert trigger_id.startswith("a/b job:")
+        listed = (await client.get("/triggers")).text
+        link = listed.split('href="/triggers/')[1].split('"')[0]
+        assert "%2F" in link
+        assert (await client.get(f"/triggers/{trigger_id}")).status == 200
+
+
+async def test_errors_are_told_to_people_and_to_machines(app: TriggerEngine) -> None:
+    async with asgi_app(app) as web:
+        client = Client(web)
+        for path, status in (
+            ("/events/unknown", 404),
+            ("/invocations/unknown", 404),
+            ("/trigger-runs/unknown", 404),
+            ("/triggers/unknown", 404),
+            ("/nothing/at/all", 404),
+            ("/events?limit=many", 400),
+            ("/invocations?status=lost", 400),
+            ("/trigger-runs?since=1&since=2", 400),
+        ):
+            page = await client.get(path)
+            assert page.status == status, path
+            assert page.headers["content-type"].startswith("text/html")
+            answer = await client.get(f"/api{path}")
+            assert answer.status == status, path
+            assert answer.json["error"]
+        bad = (await client.get("/api/invocations?status=lost")).json
+        assert (bad["parameter"], bad["value"]) == ("status", "lost")
+        assert "registered" in bad["allowed"]
+
+
+async def test_a_backend_that_is_down_is_told_and_comes_back() -> None:
+    app = declare(on_memory())
+    faults = inject_faults(app)
+    async with app, asgi_app(app) as web:
+        client = Client(web)
+        assert (await client.get("/")).status == 200
+        faults.fail("tail")
+        assert (await client.get("/")).status == 503
+        assert (await client.get("/healthz")).status == 503
+        assert (await client.get("/api/events")).json["error"]
+        faults.mend()
+        assert (await client.get("/")).status == 200
+        assert (await client.get("/healthz")).json == {"status": "ok"}
+
+
+async def test_a_memory_app_is_watched_from_inside() -> None:
+    app = declare(on_memory())
+    web = asgi_app(app)
+    async with app, app.runner():
+        client = await settled(app, web)
+        assert (await client.get("/api/overview")).json["overview"]["events"] == 1
+        await web.__aexit__(None, None, None)
+
+
+async def test_assets_are_kept_for_ever_under_their_version(app: TriggerEngine) -> None:
+    async with asgi_app(app) as web:
+        client = Client(web)
+        page = (await client.get("/")).text
+        link = page.split('<script src="')[1].split('"')[0]
+        assert "immutable" in (await client.get(link)).headers["cache-control"]
+        assert (await client.get(link.partition("?")[0])).headers["cache-control"] == "no-cache"
+        assert (await client.get("/static/absent.js")).status == 404
+        assert "Permission to use" in (await client.get("/static/htmx-LICENSE.txt")).text
+
+
+async def test_a_stream_tells_that_something_happened(app: TriggerEngine) -> None:
+    async with asgi_app(app) as web:
+        streaming = asyncio.create_task(Client(web).get("/live?after=0"))
+        await app.emit_event("go")
+        await asyncio.sleep(0)
+        web.end_streams()
+        answer = await asyncio.wait_for(streaming, 5)
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert "retry:" in answer.text

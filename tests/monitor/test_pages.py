@@ -1,0 +1,261 @@
+"""The pages in a real browser: what they show, and where their links lead."""
+
+import re
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
+from playwright.async_api import Page, expect
+
+from tests.monitor.conftest import OpenPage
+from tests.monitor.shop import LONG, SCRIPT, SECRET, Shop
+
+pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def paths(shop: Shop) -> list[str]:
+    """One page of every kind."""
+    failed = await shop.invocation("shop.ship", status="failed")
+    books = next(one for one in await shop.history.triggers() if one.task_id == "shop.close_books")
+    return [
+        "/",
+        "/events",
+        f"/events/{shop.ids['paid']}",
+        "/trigger-runs",
+        f"/trigger-runs/{(await shop.run('shop.ship')).run_id}",
+        "/invocations",
+        f"/invocations/{failed.invocation_id}",
+        "/triggers",
+        f"/triggers/{books.trigger_id}",
+        "/search?q=nothing",
+    ]
+
+
+async def main_text(page: Page) -> str:
+    return await page.locator("main").inner_text()
+
+
+async def test_the_overview_says_how_things_stand(open_page: OpenPage) -> None:
+    page = await open_page("/")
+    text = await main_text(page)
+    assert "1 invocation failed within the hour." in text
+    assert "1 trigger run was rejected within the hour." in text
+    assert re.search(r"leads\s+alive", text)
+    assert "no such order: broken" in text
+    assert await page.locator(".chart rect").count() >= 3
+
+
+async def test_events_are_told_apart_by_what_became_of_them(open_page: OpenPage) -> None:
+    page = await open_page("/events")
+    for tab, codes in (
+        ("Only recorded", {SCRIPT, "long", "order.paid"}),
+        ("Started work", {"order.paid", "order.shipped"}),
+        ("Met a condition, started nothing", {"order.paid", "order.shipped"}),
+    ):
+        await page.get_by_role("link", name=tab, exact=True).click()
+        shown = set(await page.locator("tbody td:nth-child(2)").all_inner_texts())
+        assert shown <= codes, tab
+        assert shown, tab
+    await page.get_by_label("Code").fill("order.paid")
+    await page.get_by_label("Text in the payload").fill("a-9")
+    await page.get_by_role("button", name="Filter").click()
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    assert "matched" in await main_text(page)
+    assert "code=order.paid" in page.url
+
+
+async def test_an_event_shows_payload_conditions_runs_and_what_it_started(open_page: OpenPage, shop: Shop) -> None:
+    page = await open_page(f"/events/{shop.ids['paid']}")
+    text = await main_text(page)
+    assert '"order": "A-7"' in text
+    assert 'event:order.paid{"country":"FI"}' in text
+    assert "payload.country" not in text.split("Payload")[0].split("shop.audit")[0] or "fired" in text
+    await page.locator("section", has_text="Invocations it started").get_by_role("link", name="ship").click()
+    assert "A-7 is on its way" in await main_text(page)
+
+
+async def test_an_event_says_which_predicate_said_no(open_page: OpenPage, shop: Shop) -> None:
+    page = await open_page(f"/events/{shop.ids['abroad']}")
+    text = await main_text(page)
+    assert 'payload.country is "SE", expected "FI"' in text
+    assert "tests.monitor.shop.is_dear" in text
+
+
+async def test_which_event_started_this_task(open_page: OpenPage, shop: Shop) -> None:
+    told = await shop.invocation("shop.tell_customer")
+    page = await open_page(f"/invocations/{told.invocation_id}")
+    await page.locator("dd", has_text="because").get_by_role("link").click()
+    await page.get_by_title("invocation:").first.click()
+    await page.locator("dd", has_text="because").get_by_role("link").click()
+    await page.get_by_role("link", name="order.paid").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("order.paid")
+    assert '"order": "A-7"' in await main_text(page)
+
+
+async def test_what_failed_where_and_with_what(open_page: OpenPage) -> None:
+    page = await open_page("/")
+    await page.locator("section", has_text="Newest failures").get_by_role("link", name="ship").first.click()
+    text = await main_text(page)
+    assert "LookupError no such order: broken" in text
+    assert "shop.py" in text
+    assert '"order": "broken"' in text
+
+
+async def test_a_rejected_run_shows_its_error(open_page: OpenPage) -> None:
+    page = await open_page("/trigger-runs?rejected=yes")
+    await page.locator("tbody").get_by_role("link", name="ship").click()
+    assert "KeyError: 'order'" in await main_text(page)
+    assert "They could not be made." in await main_text(page)
+
+
+async def test_a_run_shows_what_satisfied_each_part_of_the_rule(open_page: OpenPage, shop: Shop) -> None:
+    run = await shop.run("shop.ship", event_id=shop.ids["paid"])
+    page = await open_page(f"/trigger-runs/{run.run_id}")
+    await expect(page.locator("svg.rule .met")).to_have_count(1)
+    await expect(page.locator("section", has_text="What satisfied it").locator("tr")).to_have_count(1)
+    assert "tests.monitor.shop.order_of, from the event" in await main_text(page)
+    assert '"order": "A-7"' in await main_text(page)
+
+
+async def test_an_invocation_shows_its_family(open_page: OpenPage, shop: Shop) -> None:
+    ship = await shop.invocation("shop.ship", status="success")
+    page = await open_page(f"/invocations/{ship.invocation_id}")
+    text = await main_text(page)
+    assert [word for word in ("registered", "pending", "running", "success") if word not in text] == []
+    assert "order.shipped" in text
+    await page.locator("svg.family a", has_text="tell_customer").click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("shop.tell_customer")
+
+
+async def test_a_part_filled_and_says_what_it_waits_for(open_page: OpenPage) -> None:
+    page = await open_page("/triggers")
+    text = await main_text(page)
+    assert "2 of 3, waiting for event day.ended" in text
+    assert "shop.wait" in text.split("Tasks without triggers")[1]
+    await page.get_by_role("link", name=re.compile("order.shipped and tell_customer is success")).click()
+    await expect(page.locator("svg.rule .met")).to_have_count(2)
+    await expect(page.locator("svg.rule .unmet")).to_have_count(1)
+
+
+async def test_the_search_box_takes_any_id(open_page: OpenPage, shop: Shop) -> None:
+    run = await shop.run("shop.tell_customer")
+    page = await open_page("/events")
+    for token, where in (
+        (f"event:{shop.ids['paid']}", "/events/"),
+        (run.run_id, "/trigger-runs/"),
+        (f"invocation:{run.invocation_id}", "/invocations/"),
+        (f"trigger:{run.trigger_id}", "/triggers/"),
+        (f"runner:{(await shop.history.runners())[0].runner_id}", "/#runner-"),
+    ):
+        await page.keyboard.press("/")
+        await page.keyboard.type(token)
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(re.compile(re.escape(where)))
+    await page.goto(page.url.partition("/#")[0] + "/search?q=event:unknown")
+    assert "Nothing has this id" in await main_text(page)
+
+
+async def test_pages_tell_of_news_by_themselves_unless_they_are_paused(open_page: OpenPage, shop: Shop) -> None:
+    page = await open_page("/events?code=ping")
+    assert "No event is like this" in await main_text(page)
+    await shop.app.emit_event("ping", {"n": 1})
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    await page.get_by_role("button", name="Live").click()
+    await shop.app.emit_event("ping", {"n": 2})
+    await expect(page.get_by_role("button", name="Paused, there is news")).to_be_visible()
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    await page.get_by_role("button", name="Paused").click()
+    await expect(page.locator("tbody tr")).to_have_count(2)
+
+
+async def test_pages_of_a_list_stay_put_while_events_arrive(open_page: OpenPage, shop: Shop) -> None:
+    await shop.app.emit_events([("page", {"n": n}) for n in range(6)])
+    page = await open_page("/events?code=page&limit=2", script=False)
+    seen = await page.locator("tbody code").all_inner_texts()
+    while await page.get_by_role("link", name="Older").count():
+        await shop.app.emit_event("page", {"n": -1})
+        await page.get_by_role("link", name="Older").click()
+        seen += await page.locator("tbody code").all_inner_texts()
+    assert seen == [f"n: {n}" for n in range(5, -1, -1)]
+
+
+async def test_lists_and_details_work_without_javascript(open_page: OpenPage, shop: Shop) -> None:
+    page = await open_page("/events", script=False)
+    await page.get_by_label("Code").fill("order.paid")
+    await page.get_by_role("button", name="Filter").click()
+    await page.locator("tbody").get_by_role("link", name="order.paid").last.click()
+    assert '"order": "A-7"' in await main_text(page)
+    again = await open_page(f"/invocations/{(await shop.invocation('shop.alert')).invocation_id}", script=False)
+    await again.get_by_role("button", name="Run it again").click()
+    await expect(again.locator("dt", has_text="Repeats")).to_be_visible()
+    await shop.settle()
+
+
+async def test_a_running_invocation_is_cancelled(open_page: OpenPage, shop: Shop) -> None:
+    handle = await shop.app.registry.tasks["shop.wait"].options()(seconds=600)
+    page = await open_page(f"/invocations/{handle.invocation_id}")
+    await page.get_by_role("button", name="Cancel it").click()
+    await expect(page.locator("h1 + .status")).to_have_text("cancelled")
+    await expect(page.get_by_role("button", name="Cancel it")).to_have_count(0)
+
+
+async def test_what_users_write_stays_text(open_page: OpenPage, shop: Shop) -> None:
+    page = await open_page("/events")
+    await page.get_by_role("link", name=SCRIPT).click()
+    await expect(page.get_by_role("heading", level=1)).to_contain_text(SCRIPT)
+    assert SCRIPT in await page.locator("pre").first.inner_text()
+
+
+async def test_what_looks_secret_is_hidden_everywhere(open_page: OpenPage, shop: Shop) -> None:
+    event_id = shop.ids["script"]
+    page = await open_page("/", script=False)
+    root = page.url.rstrip("/")
+    for path in ("/events", f"/events/{event_id}", f"/events/{event_id}/payload", f"/api/events/{event_id}"):
+        await page.goto(root + path)
+        text = await page.locator("body").inner_text()
+        assert SECRET not in text, path
+        assert "••••••" in text, path
+
+
+async def test_a_large_payload_is_cut_with_a_link_to_the_whole(open_page: OpenPage, shop: Shop) -> None:
+    page = await open_page(f"/events/{shop.ids['long']}")
+    assert len(await main_text(page)) < 6_000
+    await page.get_by_role("link", name="Show the whole").click()
+    assert LONG in await page.locator("body").inner_text()
+
+
+async def test_bad_parameters_are_told_with_what_is_allowed(open_page: OpenPage) -> None:
+    page = await open_page("/")
+    root = page.url.rstrip("/")
+    for query, words in (
+        ("cod=a", ["cod", "did you mean 'code'"]),
+        ("since=yesterday", ["since", "yesterday", "2h"]),
+        ("matched=perhaps", ["matched", "perhaps", "yes, no"]),
+        ("limit=0", ["limit", "from 1 to 500"]),
+        ("cursor=zzz", ["cursor"]),
+    ):
+        await page.goto(f"{root}/events?{query}")
+        text = await main_text(page)
+        assert all(word in text for word in words), text
+    await page.get_by_role("link", name="This page without parameters").click()
+    await expect(page.get_by_role("heading", name="Events")).to_be_visible()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+async def test_axe_finds_no_serious_problem(open_page: OpenPage, shop: Shop, *, dark: bool) -> None:
+    page = await open_page("/", dark=dark)
+    root = page.url.rstrip("/")
+    for path in (await paths(shop))[:: 3 if dark else 1]:
+        await page.goto(root + path)
+        found: Any = await Axe().run(page)
+        serious = [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")]
+        assert not serious, (path, [(one["id"], one["nodes"][0]["html"]) for one in serious])
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+async def test_pages_fit_the_window(open_page: OpenPage, shop: Shop, *, width: int) -> None:
+    page = await open_page("/", width=width)
+    root = page.url.rstrip("/")
+    for path in await paths(shop):
+        await page.goto(root + path)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width, path

@@ -1,0 +1,197 @@
+"""Who may look, who may change something, and what answers allow a browser to do."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from tests.monitor.client import Client
+from tests.support.apps import on_memory, on_sqlite
+from trigger_engine import ConfigError, TriggerEngine
+from trigger_engine.monitor import asgi_app
+from trigger_engine.monitor.security import LOCAL_HOSTS, Attempts
+
+TOKEN = "a-token-of-some-length"
+
+
+@pytest.fixture
+async def app(folder: Path) -> AsyncIterator[TriggerEngine]:
+    app = on_sqlite(folder / "test.db")
+
+    @app.task(task_id="job")
+    async def job(n: int) -> None: ...
+
+    async with app:
+        yield app
+
+
+async def enqueue(app: TriggerEngine) -> str:
+    return (await app.registry.tasks["job"](n=1)).invocation_id
+
+
+async def statuses(app: TriggerEngine) -> list[str]:
+    async with app.history() as history:
+        return [one.status.value for one in await history.invocations()]
+
+
+async def test_every_answer_forbids_inline_scripts_and_frames(app: TriggerEngine) -> None:
+    async with asgi_app(app) as web:
+        client = Client(web)
+        for path in ("/", "/nothing", "/events?bad=1", "/api/events", "/static/monitor.js", "/healthz"):
+            headers = (await client.get(path)).headers
+            policy = headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+            assert "frame-ancestors 'none'" in policy
+            assert headers["x-content-type-options"] == "nosniff"
+        page = (await client.get("/")).text
+        assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|\bstyle=|javascript:", page)
+
+
+async def test_without_a_token_everybody_looks(app: TriggerEngine) -> None:
+    async with asgi_app(app) as web:
+        assert (await Client(web).get("/")).status == 200
+        assert (await Client(web).get("/login")).headers["location"] == "/"
+
+
+async def test_with_a_token_only_who_shows_it_looks(app: TriggerEngine) -> None:
+    async with asgi_app(app, token=TOKEN) as web:
+        client = Client(web)
+        asked = await client.get("/events")
+        assert (asked.status, asked.headers["location"]) == (303, "/login")
+        for path in ("/api/events", "/live"):
+            assert (await client.get(path)).status == 401
+        assert (await client.post("/invocations/x/cancel")).status == 401
+        assert (await client.get("/static/monitor.css")).status == 200
+        await client.get("/login")
+        assert "That is not the token" in (await client.post("/login", {"token": "wrong"})).text
+        done = await client.post("/login", {"token": TOKEN})
+        assert (done.status, done.headers["location"]) == (303, "/")
+        assert "HttpOnly; SameSite=Strict" in done.headers["set-cookie"]
+        assert TOKEN not in str(client.cookies)
+        assert (await client.get("/events")).status == 200
+        bearer = await Client(web).get("/api/events", authorization=f"Bearer {TOKEN}")
+        assert bearer.status == 200
+
+
+async def test_a_session_ends_with_its_token(app: TriggerEngine) -> None:
+    client = Client(asgi_app(app, token=TOKEN))
+    await client.get("/login")
+    await client.post("/login", {"token": TOKEN})
+    async with asgi_app(app, token=TOKEN + "-renewed") as web:
+        client._web = web
+        assert (await client.get("/events")).status == 303
+
+
+async def test_wrong_tokens_are_limited(app: TriggerEngine) -> None:
+    async with asgi_app(app, token=TOKEN) as web:
+        client = Client(web)
+        for _ in range(5):
+            assert (await client.get("/api/events", authorization="Bearer guess")).status == 401
+        right = await client.get("/api/events", authorization=f"Bearer {TOKEN}")
+        assert (right.status, right.headers["retry-after"]) == (429, "60")
+        await client.get("/login")
+        assert (await client.post("/login", {"token": TOKEN})).status == 429
+
+
+def test_a_minute_later_one_may_try_again() -> None:
+    now = 0.0
+    attempts = Attempts(clock=lambda: now)
+    for _ in range(5):
+        attempts.fail("a")
+    assert attempts.are_too_many("a")
+    assert not attempts.are_too_many("b")
+    for number in range(45):
+        attempts.fail(f"other {number}")
+    assert attempts.are_too_many("b"), "many clients together are limited, too"
+    now = 61.0
+    assert not attempts.are_too_many("a")
+
+
+def test_a_short_token_is_refused() -> None:
+    with pytest.raises(ConfigError, match="8 characters"):
+        asgi_app(on_memory(), token="short")
+
+
+async def test_a_form_of_ours_reruns_and_cancels(app: TriggerEngine) -> None:
+    first = await enqueue(app)
+    async with asgi_app(app) as web:
+        client = Client(web)
+        await client.get("/")
+        again = await client.post(f"/invocations/{first}/rerun", origin="http://monitor.test")
+        assert again.status == 303
+        assert (await client.get(again.headers["location"])).status == 200
+        done = await client.post(f"/invocations/{first}/cancel")
+        assert done.headers["location"] == f"/invocations/{first}"
+    assert await statuses(app) == ["registered", "cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "headers"),
+    [
+        ({"csrf": ""}, {}),
+        ({"csrf": "guessed"}, {}),
+        ({}, {"origin": "https://elsewhere.test"}),
+        ({}, {"origin": "null"}),
+        ({}, {"sec_fetch_site": "cross-site"}),
+        ({}, {"sec_fetch_site": "same-site"}),
+    ],
+)
+async def test_a_form_of_another_site_is_refused(
+    app: TriggerEngine, fields: dict[str, str], headers: dict[str, str]
+) -> None:
+    first = await enqueue(app)
+    async with asgi_app(app) as web:
+        client = Client(web)
+        await client.get("/")
+        refused = await client.post(f"/invocations/{first}/cancel", fields, **headers)
+        assert refused.status == 403
+        assert (await Client(web).post(f"/invocations/{first}/cancel")).status == 403
+        assert (await client.get(f"/invocations/{first}/cancel")).status == 405
+    assert await statuses(app) == ["registered"]
+
+
+async def test_a_huge_form_is_refused(app: TriggerEngine) -> None:
+    async with asgi_app(app) as web:
+        client = Client(web)
+        await client.get("/")
+        assert (await client.post("/invocations/x/cancel", {"more": "x" * 70_000})).status == 413
+
+
+async def test_a_read_only_monitor_changes_nothing(app: TriggerEngine) -> None:
+    first = await enqueue(app)
+    async with asgi_app(app, read_only=True) as web:
+        client = Client(web)
+        page = await client.get(f"/invocations/{first}")
+        assert "<form method" not in page.text
+        assert (await client.post(f"/invocations/{first}/cancel")).status == 403
+    assert await statuses(app) == ["registered"]
+
+
+async def test_other_names_of_the_host_are_refused(app: TriggerEngine) -> None:
+    async with asgi_app(app, hosts=LOCAL_HOSTS) as web:
+        for host in ("127.0.0.1:8765", "localhost", "[::1]:8765"):
+            assert (await Client(web).get("/", host=host)).status == 200
+        for host in ("attacker.test", "127.0.0.1.attacker.test:8765", ""):
+            assert (await Client(web).get("/", host=host)).status == 400
+
+
+async def test_it_is_mounted_below_a_path(app: TriggerEngine) -> None:
+    first = await enqueue(app)
+    async with asgi_app(app, token=TOKEN) as monitor:
+        client = Client(Starlette(routes=[Mount("/ops/monitor", monitor)]))
+        assert (await client.get("/ops/monitor/events")).headers["location"] == "/ops/monitor/login"
+        await client.get("/ops/monitor/login")
+        done = await client.post("/ops/monitor/login", {"token": TOKEN})
+        assert "Path=/ops/monitor;" in done.headers["set-cookie"]
+        page = (await client.get("/ops/monitor/")).text
+        links = re.findall(r'(?:href|src|action|hx-get)="([^#"]+)"', page)
+        assert links
+        assert all(link.startswith("/ops/monitor") for link in links), links
+        assert (await client.get(f"/ops/monitor/invocations/{first}")).status == 200
+        again = await client.post(f"/ops/monitor/invocations/{first}/rerun")
+        assert again.headers["location"].startswith("/ops/monitor/invocations/")
+        assert (await client.get("/ops/monitor/api/invocations")).json["invocations"]

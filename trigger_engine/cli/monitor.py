@@ -1,0 +1,73 @@
+"""`trigger-engine monitor`: the web pages that show what happens, and why."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+from trigger_engine.app import TriggerEngine
+from trigger_engine.cli.app_loading import AppArgument, load_shared_app
+from trigger_engine.cli.failures import CommandFailed
+
+command = typer.Typer(rich_markup_mode=None, add_completion=False)
+TOKEN = "TRIGGER_ENGINE_MONITOR_TOKEN"
+_NEEDED = ("starlette", "jinja2", "uvicorn", "prometheus_client")
+
+
+@command.command()
+def monitor(
+    app: AppArgument = None,
+    *,
+    host: Annotated[str, typer.Option(help="The address to listen on; another than this machine needs a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any free one.")] = 8765,
+    token: Annotated[
+        str | None,
+        typer.Option(help=f"Who shows it may look; better given as ${TOKEN}.", show_default=False),
+    ] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Offer nothing that changes something: no rerun, no cancel.")
+    ] = False,
+) -> None:
+    """Serve the monitor: events, trigger runs, invocations, and why things happened, in a browser."""
+    absent = [name for name in _NEEDED if find_spec(name) is None]
+    if absent:
+        raise CommandFailed(f"the monitor needs {', '.join(absent)}: pip install 'trigger-engine[monitor]'")
+    token = token or os.environ.get(TOKEN) or None
+    if token is None and not _is_local(host):
+        raise CommandFailed(
+            f"--host {host} lets others reach the monitor, and whoever reaches it sees everything and may rerun and "
+            f"cancel: set a token in {TOKEN}, or leave --host out to listen on this machine only"
+        )
+    _serve(load_shared_app(app, "monitor"), host=host, port=port, token=token, read_only=read_only)
+
+
+def _serve(app: TriggerEngine, *, host: str, port: int, token: str | None, read_only: bool) -> None:
+    from trigger_engine.monitor import asgi_app
+    from trigger_engine.monitor.security import LOCAL_HOSTS
+    from trigger_engine.monitor.server import serve
+
+    pages = asgi_app(app, token=token, read_only=read_only, hosts=LOCAL_HOSTS if token is None else ())
+    try:
+        listener = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
+        )
+    except OSError as exc:
+        raise CommandFailed(f"the monitor cannot listen on {host}:{port} ({exc}): give another --port") from exc
+    with listener:
+        shown = f"[{host}]" if ":" in host else host
+        typer.echo(f"The monitor of {app.app_id!r} is at http://{shown}:{listener.getsockname()[1]}/ (Ctrl-C ends it)")
+        serve(pages, listener)
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,199 @@
+"""The web application: addresses, answers, and what is said when something goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from trigger_engine.app import TriggerEngine
+from trigger_engine.errors import (
+    BackendUnavailable,
+    ConfigError,
+    InvocationNotFound,
+    QueryError,
+    RecordNotFound,
+)
+from trigger_engine.history.json_text import json_bytes
+from trigger_engine.monitor.live import live
+from trigger_engine.monitor.pages import CHANGES, PAGES, TEXTS
+from trigger_engine.monitor.parameters import BadParameter
+from trigger_engine.monitor.rendering import render, render_error
+from trigger_engine.monitor.security import Guard, Refused, posted
+from trigger_engine.monitor.site import Call, Options, Site
+from trigger_engine.monitor.view import Page
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+class Monitor:
+    """An ASGI application. Made by `asgi_app`.
+
+    Mount it, and enter it for as long as your own application runs (`async with monitor:`), so that what it has opened
+    is closed then; entered by nobody, it opens the app's history with the first request.
+    """
+
+    def __init__(self, app: TriggerEngine, options: Options) -> None:
+        self._site = Site(app, options)
+        self._web = Starlette(
+            routes=_routes(self._site),
+            middleware=[Middleware(Guard, options=options, app_id=app.app_id)],
+            exception_handlers=_failures(self._site),
+            lifespan=self._lifespan,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._web(scope, receive, send)
+
+    async def __aenter__(self) -> Self:
+        """Opens the app's history. Raises BackendUnavailable, ConfigError."""
+        await self._site.history()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self._site.close()
+
+    def end_streams(self) -> None:
+        """Lets the streams of live pages end, so that a server can stop without cutting them off."""
+        self._site.ending.set()
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        async with self:
+            yield
+
+
+def asgi_app(
+    app: TriggerEngine, *, token: str | None = None, read_only: bool = False, hosts: tuple[str, ...] = ()
+) -> Monitor:
+    """The monitor of an app, to be mounted in a web application or given to a server.
+
+    `token`: who shows it may look; without one everybody may who reaches the pages, so put them behind your own
+    authentication. `read_only`: refuses what changes something. `hosts`: names by which it may be reached, empty for
+    any. Values under keys that look secret (the setting `masked_keys`) are hidden.
+    """
+    if token is not None and len(token) < 8:
+        raise ConfigError("the monitor's token has fewer than 8 characters: take a longer one")
+    return Monitor(app, Options(token=token, read_only=read_only, hosts=hosts))
+
+
+def _routes(site: Site) -> list[Route]:
+    routes = [
+        Route("/static/{name}", site.assets.respond),
+        Route("/live", partial(live, site)),
+        Route("/login", partial(_log_in, site), methods=["GET", "POST"]),
+        Route("/healthz", partial(_health, site)),
+    ]
+    for path, text in TEXTS.items():
+        routes.append(Route(path, partial(_text, site, text)))
+    for path, change in CHANGES.items():
+        routes.append(Route(path, partial(_change, site, change), methods=["POST"]))
+    for path, page in PAGES.items():
+        routes.append(Route(path, partial(_html, site, page)))
+        routes.append(Route(f"/api{'/overview' if path == '/' else path}", partial(_json, site, page)))
+    return routes
+
+
+async def _html(site: Site, page: Page, request: Request) -> Response:
+    call = Call(site, request)
+    view = await page(call)
+    if view.elsewhere is not None:
+        return RedirectResponse(call.url(view.elsewhere), 303)
+    return HTMLResponse(render(call, view))
+
+
+async def _json(site: Site, page: Page, request: Request) -> Response:
+    view = await page(Call(site, request))
+    return Response(json_bytes(view.facts), media_type="application/json")
+
+
+async def _text(site: Site, text: Callable[[Call], Awaitable[str]], request: Request) -> Response:
+    return Response(await text(Call(site, request)), media_type="text/plain")
+
+
+async def _change(site: Site, change: Callable[[Call], Awaitable[str]], request: Request) -> Response:
+    if site.options.read_only:
+        raise Refused(403, "this monitor is read-only: it was started so")
+    await posted(request)
+    call = Call(site, request)
+    return RedirectResponse(call.url(await change(call)), 303)
+
+
+async def _health(site: Site, request: Request) -> Response:
+    history = await site.history()
+    async with asyncio.timeout(5):
+        await history.wait_beyond(-1, timeout=0)
+    return JSONResponse({"status": "ok"})
+
+
+async def _log_in(site: Site, request: Request) -> Response:
+    call = Call(site, request)
+    if site.options.token is None:
+        return RedirectResponse(call.url("/"), 303)
+    wrong = False
+    if request.method == "POST":
+        fields = await posted(request)
+        cookie = request.state.guard.log_in(request, fields.get("token", ""))
+        if cookie is not None:
+            return RedirectResponse(call.url("/"), 303, headers={"Set-Cookie": cookie})
+        wrong = True
+    template = site.templates.get_template("login.html")
+    page = template.render(url=call.url, asset=site.assets.path, csrf=request.state.csrf, app_id="", wrong=wrong)
+    return HTMLResponse(page, 403 if wrong else 200)
+
+
+def _failures(site: Site) -> dict[Any, Any]:
+    """What is answered to each kind of error: as a page, or under /api as JSON."""
+
+    def answer(request: Request, status: int, title: str, text: str, **details: str) -> Response:
+        call = Call(site, request)
+        if call.wants_json:
+            return JSONResponse({"error": text, **details}, status)
+        headers = {"Retry-After": "60"} if status == 429 else None
+        return HTMLResponse(render_error(call, status, title, text, details), status, headers=headers)
+
+    async def bad_parameter(request: Request, exc: BadParameter) -> Response:
+        details = {"parameter": exc.name, "value": exc.value, "allowed": exc.allowed}
+        return answer(
+            request, 400, "This address means nothing", f"The parameter {exc.name} cannot be used.", **details
+        )
+
+    async def bad_question(request: Request, exc: QueryError) -> Response:
+        return answer(request, 400, "This address means nothing", str(exc))
+
+    async def absent(request: Request, exc: Exception) -> Response:
+        return answer(request, 404, "Not in the history", str(exc))
+
+    async def down(request: Request, exc: Exception) -> Response:
+        return answer(request, 503, "The backend is out of reach", str(exc))
+
+    async def refused(request: Request, exc: Refused) -> Response:
+        return answer(request, exc.status, "Refused", exc.why)
+
+    async def other(request: Request, exc: HTTPException) -> Response:
+        title = "No such page" if exc.status_code == 404 else "This cannot be done"
+        return answer(request, exc.status_code, title, f"{request.method} {Call(site, request).path}: {exc.detail}")
+
+    return {
+        BadParameter: bad_parameter,
+        QueryError: bad_question,
+        RecordNotFound: absent,
+        InvocationNotFound: absent,
+        BackendUnavailable: down,
+        TimeoutError: down,
+        Refused: refused,
+        HTTPException: other,
+    }

@@ -1,0 +1,1 @@
+"""Drawings: shapes computed from records, which templates write as SVG."""

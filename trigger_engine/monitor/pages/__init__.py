@@ -1,0 +1,49 @@
+"""The pages by their addresses; each is also served as JSON under `/api`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from trigger_engine.monitor.pages.events import event, event_payload, events
+from trigger_engine.monitor.pages.invocations import (
+    cancel,
+    invocation,
+    invocation_arguments,
+    invocation_result,
+    invocations,
+    rerun,
+)
+from trigger_engine.monitor.pages.overview import overview
+from trigger_engine.monitor.pages.runs import run, run_arguments, trigger_runs
+from trigger_engine.monitor.pages.search import search
+from trigger_engine.monitor.pages.triggers import trigger, triggers
+from trigger_engine.monitor.site import Call
+from trigger_engine.monitor.view import Page
+
+Words = Callable[[Call], Awaitable[str]]
+
+PAGES: Mapping[str, Page] = {
+    "/": overview,
+    "/events": events,
+    "/events/{event_id}": event,
+    "/trigger-runs": trigger_runs,
+    "/trigger-runs/{run_id}": run,
+    "/invocations": invocations,
+    "/invocations/{invocation_id}": invocation,
+    "/search": search,
+    "/triggers": triggers,
+    "/triggers/{trigger_id:path}": trigger,
+}
+TEXTS: Mapping[str, Words] = {
+    "/events/{event_id}/payload": event_payload,
+    "/trigger-runs/{run_id}/arguments": run_arguments,
+    "/invocations/{invocation_id}/arguments": invocation_arguments,
+    "/invocations/{invocation_id}/result": invocation_result,
+}
+"""Whole values, which pages show cut."""
+
+CHANGES: Mapping[str, Words] = {
+    "/invocations/{invocation_id}/rerun": rerun,
+    "/invocations/{invocation_id}/cancel": cancel,
+}
+"""What changes something: by POST, from a form of ours. Each says where to look afterwards."""

@@ -1,0 +1,33 @@
+"""Where records are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from trigger_engine.history import (
+    EventRecord,
+    InvocationRecord,
+    RunnerRecord,
+    TriggerRecord,
+    TriggerRunRecord,
+)
+
+_PLACES: Mapping[type, tuple[str, Callable[[Any], str]]] = {
+    EventRecord: ("event", lambda record: f"/events/{_part(record.event_id)}"),
+    TriggerRunRecord: ("trigger-run", lambda record: f"/trigger-runs/{_part(record.run_id)}"),
+    InvocationRecord: ("invocation", lambda record: f"/invocations/{_part(record.invocation_id)}"),
+    TriggerRecord: ("trigger", lambda record: f"/triggers/{_part(record.trigger_id)}"),
+    RunnerRecord: ("runner", lambda record: f"/#runner-{_part(record.runner_id)}"),
+}
+
+
+def place_of(record: object) -> tuple[str, str] | None:
+    """What a record is, and the path of its page below the monitor's address; None for one without a page."""
+    found = _PLACES.get(type(record))
+    return None if found is None else (found[0], found[1](record))
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
