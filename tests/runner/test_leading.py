@@ -9,10 +9,12 @@ from tests.support.waiting import wait_until
 from trigger_engine import EventContext, TriggerBuilder, TriggerContext, TriggerEngine
 from trigger_engine.entries.facts import (
     EventEmitted,
+    FilterFailed,
     Judged,
     LeaderElected,
     RetentionApplied,
     TriggerFired,
+    TriggerRejected,
     TriggerResumed,
     TriggerRetired,
     TriggersDeclared,
@@ -24,6 +26,10 @@ from trigger_engine.testing import TestEngine, inject_faults
 
 def order_of(context: EventContext) -> dict[str, Any]:
     return {"order": context.payload["order"]}
+
+
+def is_paid(payload: dict[str, Any]) -> bool:
+    return bool(payload["order"])
 
 
 def all_orders(context: TriggerContext) -> dict[str, Any]:
@@ -374,3 +380,48 @@ async def _judged(app: TriggerEngine) -> bool:
 
 async def _count(app: TriggerEngine, kind: type[Any], count: int) -> bool:
     return len(await entries_of_type(app, kind)) >= count
+
+
+async def test_a_leader_fires_what_only_another_live_runner_has(make_app: MakeApp) -> None:
+    full = make_app()
+    part = sibling(full)
+    seen: list[tuple[int, str]] = []
+
+    @full.task(triggers=TriggerBuilder().on_event("paid").with_args_static({"order": 7}), task_id="thank")
+    async def thank(order: int, how: str = "warmly") -> None:
+        seen.append((order, how))
+
+    shipped = shipping(part)
+    async with full, part, full.runner(), part.runner() as leader:
+        await wait_until(lambda: _leader_is(full, leader.runner_id))
+        await wait_until(lambda: _count(full, TriggersDeclared, 2))
+        await full.emit_event("paid", {"order": 1})
+        await wait_until(lambda: seen)
+        await wait_until(lambda: shipped)
+        assert leader.failed is None
+    assert (seen, shipped) == ([(7, "warmly")], [1])
+
+
+async def test_what_came_before_a_leader_could_suspend_a_trigger_that_it_lacks_is_recorded_as_such(
+    make_app: MakeApp,
+) -> None:
+    full = make_app()
+    part = sibling(full)
+    shipped = shipping(full)
+
+    @full.task(triggers=TriggerBuilder().on_event("paid", payload_filter=is_paid), task_id="filtered")
+    async def filtered() -> None: ...
+
+    async with full, part:
+        async with full.runner():
+            pass
+        await full.emit_event("paid", {"order": 1})
+        async with part.runner() as leader:
+            await wait_until(lambda: _count(full, TriggerSuspended, 2))
+            await wait_until(lambda: _count(full, TriggerRejected, 1))
+            assert leader.failed is None
+        (failed,) = await entries_of_type(full, FilterFailed)
+        (rejected,) = await entries_of_type(full, TriggerRejected)
+    assert "no function tests.runner.test_leading.is_paid" in failed.error
+    assert "no function tests.runner.test_leading.order_of" in rejected.error
+    assert shipped == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -59,7 +59,7 @@ class Judging:
 
     def _passes(self, question: Question, wanted: CallableFilter, subject: str) -> bool:
         try:
-            return bool(self._app.registry.callables[wanted.name](self._subject(question, subject)))
+            return bool(self._function(wanted.name)(self._subject(question, subject)))
         except BaseException as exc:
             raise FunctionFailed(wanted.name, describe(exc)) from exc
 
@@ -88,7 +88,7 @@ class Judging:
             return _decoded_mapping(provider.value)
         try:
             given = context if provider.context == "trigger" else getattr(context, provider.context)
-            made = self._app.registry.callables[provider.name](given)
+            made = self._function(provider.name)(given)
             if not isinstance(made, Mapping):
                 raise TypeError(f"returned {type(made).__name__}: return a dict of argument names and values")
         except BaseException as exc:
@@ -106,14 +106,28 @@ class Judging:
         """Arguments as the target takes them, or why it does not."""
         if isinstance(made, CallFailed):
             return f"{made.name}: {made.error}"
-        signature = self._app.registry.tasks[firing.trigger.task_id].signature
         try:
-            raw = signature.encode_arguments(signature.bind(**made))
-            signature.decode_arguments(raw)
+            raw = self._encoded(firing.trigger.task_id, made)
         except (TypeError, SerializationError) as exc:
             return describe(exc)
         size, limit = len(bytes(raw)), self._app.settings.max_payload_bytes
         return raw if size <= limit else f"PayloadTooLarge: arguments of {size:,} bytes, the limit is {limit:,}"
+
+    def _encoded(self, task_id: str, made: Mapping[str, Any]) -> msgspec.Raw:
+        """Arguments of a task. One that only other live runners have is called with what its trigger says, as it is."""
+        task = self._app.registry.tasks.get(task_id)
+        if task is None:
+            return self._app.codec.encode(made, what=f"task {task_id}, arguments")
+        raw = task.signature.encode_arguments(task.signature.bind(**made))
+        task.signature.decode_arguments(raw)
+        return raw
+
+    def _function(self, name: str) -> Callable[..., Any]:
+        """A function that a trigger names. Raises LookupError for one of other code, whose runners are gone."""
+        function = self._app.registry.callables.get(name)
+        if function is None:
+            raise LookupError(f"the code of the leader has no function {name}, and no runner that has it led in time")
+        return function
 
     def _contexts(self, firing: Firing) -> list[Context]:
         return [

@@ -22,7 +22,7 @@ from trigger_engine.entries.facts import (
     TriggerSuspended,
 )
 from trigger_engine.errors import RunnerLost
-from trigger_engine.log.contract import Checkpoint, Invocation, RunnerRow
+from trigger_engine.log.contract import Checkpoint, Invocation, Part, RunnerRow
 from trigger_engine.log.fresh import fresh_id
 from trigger_engine.runner.exceptions import named_facts
 from trigger_engine.runner.leadership import LEASE, Leadership
@@ -93,10 +93,10 @@ class Upkeep:
         return True
 
     async def _recover(self) -> None:
-        for invocation in await self._session.log.orphans():
-            entry = self._recovery(invocation)
-            if entry is not None:
-                await self._session.append_entry(entry)
+        found = [self._recovery(invocation) for invocation in await self._session.log.orphans()]
+        parts: list[Part] = [(entry,) for entry in found if entry is not None]
+        if parts:
+            await self._session.append_all(parts)
 
     def _recovery(self, invocation: Invocation) -> Failed | Recovered | None:
         state, registration = invocation.state, invocation.registration
