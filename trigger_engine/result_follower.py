@@ -63,8 +63,17 @@ class ResultFollower:
         if self._task is None or self._task.done():
             self._begun = asyncio.get_running_loop().create_future()
             self._task = asyncio.create_task(self._follow(self._begun), name="trigger-engine results")
+            self._task.add_done_callback(self._stopped)
         assert self._begun is not None
         await asyncio.shield(self._begun)
+
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        """Cancelled by somebody else, it has told nobody: those who wait look again, and begin another."""
+        if task is self._task and task.cancelled():
+            self._task = None
+            if self._begun is not None and not self._begun.done():
+                self._begun.set_result(None)
+            self._wake(list(self._waiters))
 
     async def _follow(self, begun: asyncio.Future[None]) -> None:
         try:

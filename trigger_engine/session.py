@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from trigger_engine.entries.facts import AnyEntry
+from trigger_engine.finishing import finish
 from trigger_engine.log.contract import Backend, Clock, EventLog, Outcome, Part
 from trigger_engine.log.group_commit import GroupCommit
 from trigger_engine.result_follower import ResultFollower
@@ -41,9 +42,13 @@ class Session:
 
     async def close(self) -> None:
         """Flushes what is being appended and closes the log."""
-        await self.results.aclose()
-        await self.commits.aclose()
-        await self.log.close()
+        try:
+            await self.results.aclose()
+        finally:
+            try:
+                await self.commits.aclose()
+            finally:
+                await self.log.close()
 
 
 class Connections:
@@ -97,7 +102,10 @@ class Connections:
         self._users.setdefault(loop, Counter())[id(user)] += 1
 
     async def leave(self, user: object) -> None:
-        """Uncounts a user; the last one closes the session. Raises RuntimeError for one that has not entered."""
+        """Uncounts a user; the last one closes the session, to the end, also when it is cancelled meanwhile.
+
+        Raises RuntimeError for one that has not entered.
+        """
         loop = self._running_loop()
         users = self._users.get(loop, Counter())
         if not users[id(user)]:
@@ -111,4 +119,4 @@ class Connections:
         self._users.pop(loop, None)
         session = self._sessions.pop(loop, None)
         if session is not None:
-            await session.close()
+            await finish(session.close())

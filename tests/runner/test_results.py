@@ -96,6 +96,24 @@ async def test_the_follower_rests_when_nobody_waits(make_app: MakeApp) -> None:
         await wait_until(lambda: not any(task.get_name() == "trigger-engine results" for task in asyncio.all_tasks()))
 
 
+@pytest.mark.parametrize("moment", ["tail", "follow"])
+async def test_a_follower_that_somebody_cancels_is_replaced(make_app: MakeApp, moment: str) -> None:
+    app = make_app()
+    faults = inject_faults(app)
+    gate, echo = gated(app)
+    async with app, app.runner():
+        invocation = await echo(1)
+        hold = faults.hold("tail") if moment == "tail" else None
+        waiting = asyncio.create_task(invocation.result(timeout=20))
+        await (hold.reached() if hold is not None else wait_until(lambda: faults.calls["tail"] == 1))
+        (follower,) = (task for task in asyncio.all_tasks() if task.get_name() == "trigger-engine results")
+        follower.cancel()
+        await asyncio.wait([follower])
+        faults.mend()
+        gate.set()
+        assert await waiting == 1
+
+
 async def test_one_waiter_that_gives_up_does_not_disturb_another(make_app: MakeApp) -> None:
     app = make_app()
     gate, echo = gated(app)

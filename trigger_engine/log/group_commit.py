@@ -12,6 +12,8 @@ from trigger_engine.log.contract import EventLog, Outcome, Part
 
 MAX_ENTRIES = 2_000
 MAX_BYTES = 4 * 1024 * 1024
+CLOSE_SECONDS = 5.0
+"""How long a log that hangs may keep who closes it."""
 RESEND_DELAYS = (0.05, 0.2, 0.5)
 """Seconds before each time that a batch is sent again."""
 
@@ -76,10 +78,16 @@ class GroupCommit:
         return await request.done
 
     async def aclose(self) -> None:
-        """Flushes what callers wait for, and takes nothing more; twice is harmless."""
+        """Flushes what callers wait for, for CLOSE_SECONDS at most, and takes nothing more; twice is harmless."""
         self._closed = True
-        if self._flushing is not None:
-            await asyncio.wait([self._flushing])
+        flushing = self._flushing
+        if flushing is None:
+            return
+        try:
+            await asyncio.wait([flushing], timeout=CLOSE_SECONDS)
+        finally:
+            flushing.cancel()
+            await asyncio.wait([flushing])
 
     def _start_flushing(self) -> None:
         self._flushing = asyncio.create_task(self._flush(), name="trigger-engine group commit")

@@ -95,7 +95,12 @@ class UserCalls:
         working = asyncio.ensure_future(self._threads.run(run.work))
         while True:
             remaining = run.begun + self._timeout - time.monotonic()
-            done, _ = await asyncio.wait([working], timeout=max(remaining, 0.001))
+            try:
+                done, _ = await asyncio.wait([working], timeout=max(remaining, 0.001))
+            except asyncio.CancelledError:
+                run.abandoned = True
+                working.cancel()
+                raise
             if done:
                 working.result()
                 return run.results

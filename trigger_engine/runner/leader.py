@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 from trigger_engine.app import TriggerEngine
 from trigger_engine.core.rollout import yields_to
 from trigger_engine.errors import BackendUnavailable
 from trigger_engine.log.contract import RunnerFacts
+from trigger_engine.runner.callables import describe
 from trigger_engine.runner.direct_starts import DirectStarts
 from trigger_engine.runner.heartbeat import runner_facts
 from trigger_engine.runner.judging import Judging
@@ -19,6 +22,8 @@ from trigger_engine.session import Session
 
 logger = logging.getLogger(__name__)
 _IDLE_WAIT = 1.0
+LAST_WORDS = 5.0
+"""Seconds for each of the last calls of a runner; a backend that hangs does not keep it longer."""
 _PROGRESS_DELAY = 0.1
 """Seconds of quiet after which the log is told how far its entries are judged."""
 
@@ -33,6 +38,7 @@ class Leader:
         self._started_at = started_at
         self._tools = Tools(Judging(app), DirectStarts(worker))
         self._has_lease = False
+        self._resigned = False
         self._leadership: Leadership | None = None
         self._upkeep: Upkeep | None = None
 
@@ -81,17 +87,29 @@ class Leader:
             raise
 
     async def resign(self) -> None:
-        """Gives the lease back, after a last checkpoint."""
+        """Gives the lease back, after a last checkpoint, within twice LAST_WORDS; harmless when it is done already."""
+        if self._resigned:
+            return
         try:
-            if self._upkeep is not None and self._leadership is not None and self._leadership.settled:
-                await self._upkeep.checkpoint()
-                await self._leadership.sign()
-            await self._session.log.release(LEASE, self._runner_id)
-        except (TermEnded, BackendUnavailable) as exc:
-            logger.debug("runner:%s resigned without a last checkpoint: %s", self._runner_id, exc)
+            await self._last_words(self._sign_off())
         finally:
             self._step_down()
             self._tools.judging.close()
+            # Also when it does not lead: a try to lead that was cut off may have taken the lease.
+            await self._last_words(self._session.log.release(LEASE, self._runner_id))
+        self._resigned = True
+
+    async def _sign_off(self) -> None:
+        if self._upkeep is not None and self._leadership is not None and self._leadership.settled:
+            await self._upkeep.checkpoint()
+            await self._leadership.sign()
+
+    async def _last_words(self, words: Coroutine[Any, Any, None]) -> None:
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                await words
+        except (TermEnded, BackendUnavailable, TimeoutError) as exc:
+            logger.debug("runner:%s resigned without a last word: %s", self._runner_id, describe(exc))
 
     async def _try(self) -> bool:
         if await self._newer_code_is_live():

@@ -13,9 +13,11 @@ from typing import Self
 from trigger_engine.app import TriggerEngine
 from trigger_engine.core.loops import find_loops, told
 from trigger_engine.errors import BackendUnavailable
+from trigger_engine.finishing import finish, outlast
 from trigger_engine.log.fresh import fresh_id
+from trigger_engine.runner.callables import describe
 from trigger_engine.runner.heartbeat import runner_facts
-from trigger_engine.runner.leader import Leader
+from trigger_engine.runner.leader import LAST_WORDS, Leader
 from trigger_engine.runner.processes import ChildProcesses
 from trigger_engine.runner.task_modules import TaskModules
 from trigger_engine.runner.worker import Worker
@@ -97,7 +99,7 @@ class Runner:
             await asyncio.wait([self._main])
         except asyncio.CancelledError:
             self._main.cancel()
-            await asyncio.wait([self._main])
+            await outlast(self._main)
             raise
         finally:
             await self._app._connections.leave(self)
@@ -137,7 +139,6 @@ class Runner:
             unknown_tasks=modules.learn,
         )
         leader = Leader(self._app, session, self.runner_id, started_at, worker)
-        await self._beat(session, started_at)
         await self._serve(session, leader, worker, started_at, ready)
 
     def _warn_of_loops(self) -> None:
@@ -160,6 +161,7 @@ class Runner:
         self, session: Session, leader: Leader, worker: Worker, started_at: float, ready: asyncio.Future[None]
     ) -> None:
         try:
+            await self._beat(session, started_at)
             async with asyncio.TaskGroup() as group:
                 beating = group.create_task(self._surviving(lambda: self._keep_beating(session, worker, started_at)))
                 loops = [group.create_task(self._surviving(leader.keep_lease))]
@@ -177,8 +179,17 @@ class Runner:
         except BaseExceptionGroup as group_error:
             raise group_error.exceptions[0] from None
         finally:
-            await worker.drain(0.0)
-            await self._say_goodbye(session)
+            # Its own task is cancelled when whoever stops it is in a hurry; what it holds is given back all the same.
+            await finish(self._give_back(session, leader, worker))
+
+    async def _give_back(self, session: Session, leader: Leader, worker: Worker) -> None:
+        try:
+            await leader.resign()
+        finally:
+            try:
+                await worker.drain(0.0)
+            finally:
+                await self._say_goodbye(session)
 
     async def _surviving(self, run: Callable[[], Awaitable[None]]) -> None:
         """Runs a loop again when the backend was not reachable, after a growing pause."""
@@ -187,6 +198,12 @@ class Runner:
             begun = asyncio.get_running_loop().time()
             try:
                 await run()
+            except asyncio.CancelledError:
+                if not self._stopping.is_set():
+                    # Without this part the others must not go on: the lease would be kept, and nobody would lead.
+                    logger.warning("runner:%s stops: a task of it was cancelled", self.runner_id)
+                    self._stopping.set()
+                raise
             except BackendUnavailable as exc:
                 calm = asyncio.get_running_loop().time() - begun > _LAST_DELAY
                 delay = _FIRST_DELAY if calm else min(delay * 2, _LAST_DELAY)
@@ -205,7 +222,8 @@ class Runner:
 
     async def _say_goodbye(self, session: Session) -> None:
         try:
-            await session.log.leave(self.runner_id)
-        except BackendUnavailable as exc:
-            logger.warning("runner:%s could not say goodbye: %s", self.runner_id, exc)
+            async with asyncio.timeout(LAST_WORDS):
+                await session.log.leave(self.runner_id)
+        except (BackendUnavailable, TimeoutError) as exc:
+            logger.warning("runner:%s could not say goodbye: %s", self.runner_id, describe(exc))
         logger.info("runner:%s has stopped", self.runner_id)

@@ -26,6 +26,7 @@ from trigger_engine.errors import BackendUnavailable, PayloadTooLarge, Serializa
 from trigger_engine.log.claims import started
 from trigger_engine.log.contract import Claims, Invocation, Outcome, Refused
 from trigger_engine.runner.attempt import Attempt, AttemptOutcome, Raised, Returned, Timers
+from trigger_engine.runner.callables import describe
 from trigger_engine.runner.exceptions import exception_facts
 from trigger_engine.runner.processes import ChildProcesses
 from trigger_engine.runner.threads import Threads
@@ -169,10 +170,11 @@ class Worker:
     async def _hand_back_stranded(self) -> None:
         """A claim that was cut off by the shutdown may have taken work that never arrived here."""
         try:
-            for invocation in (await self._claim((), limit=0, wait=0.0)).stranded:
-                await self._session.append_entry(_status(HandedBack, invocation, self._app._connections.clock()))
-        except BackendUnavailable as exc:
-            logger.warning("runner:%s could not hand back its work, recovery will: %s", self._runner_id, exc)
+            async with asyncio.timeout(_LAST_SETTLE):
+                for invocation in (await self._claim((), limit=0, wait=0.0)).stranded:
+                    await self._session.append_entry(_status(HandedBack, invocation, self._app._connections.clock()))
+        except (BackendUnavailable, TimeoutError) as exc:
+            logger.warning("runner:%s could not hand back its work, recovery will: %s", self._runner_id, describe(exc))
 
     def _stop_revoked(self, claims: Claims) -> None:
         for claim_id in claims.revoked:

@@ -181,9 +181,13 @@ class SQLiteLog(EventLog):
         if self._pid != os.getpid():
             return
         self._wakeup.close()
-        await self._writer.close()
-        await self._reader.close()
-        self._locks.close()
+        try:
+            await self._writer.close()
+        finally:
+            try:
+                await self._reader.close()
+            finally:
+                self._locks.close()
 
     async def _sweep(self) -> None:
         while await self._read(trimming.has_leftovers):
