@@ -22,6 +22,10 @@ from trigger_engine.task import Task
 logger = logging.getLogger(__name__)
 StopReason = Literal["timeout", "revoked", "shutdown"]
 Place = tuple[tuple[CodeType, int], ...]
+_GRACE = 5.0
+"""Seconds for an async task to end that was cancelled for its time limit, or because its invocation is not ours."""
+_left_alone: set[asyncio.Task[Any]] = set()
+"""Tasks that ignored their cancellation: nothing else may hold them."""
 
 
 class TimerHandle(Protocol):
@@ -93,6 +97,8 @@ class Attempt:
         self._children = children
         self._max_bytes = max_bytes
         self._running: asyncio.Task[Returned | Raised] | None = None
+        self._over: asyncio.Future[None] | None = None
+        self._given_up = False
 
     def stop(self, reason: StopReason) -> None:
         """Cancels the running attempt unless it has just ended; the first reason counts."""
@@ -101,6 +107,8 @@ class Attempt:
             self.stop_reason = reason
             if self._running is not None:
                 self._running.cancel()
+                if reason != "shutdown":
+                    self._running.get_loop().call_later(_GRACE, self._give_up, self._running)
 
     def place(self) -> Place:
         """Where its code stands, down to what it awaits; another place means that it has moved on."""
@@ -119,17 +127,40 @@ class Attempt:
         # A task of its own: user code that cancels itself must not look like the loop ending us.
         call = self._running = asyncio.get_running_loop().create_task(self._outcome())
         try:
-            await asyncio.wait([call])
+            await self._until_over(call)
         except asyncio.CancelledError:
             self.stop("shutdown")
-            await asyncio.wait([call])
+            await self._until_over(call)
         finally:
             self._running = None
             self.ended = True
             if timer is not None:
                 timer.cancel()
-        ended = None if call.cancelled() else call.result()
+        ended = call.result() if call.done() and not call.cancelled() else None
         return ended if ended is not None and self.stop_reason is None else self._stopped(ended)
+
+    async def _until_over(self, call: asyncio.Task[Returned | Raised]) -> None:
+        over = self._over = call.get_loop().create_future()
+
+        def end(_: object) -> None:
+            if not over.done():
+                over.set_result(None)
+
+        call.add_done_callback(end)
+        await over
+
+    def _give_up(self, call: asyncio.Task[Returned | Raised]) -> None:
+        if call.done() or self._over is None or self._over.done():
+            return
+        logger.warning(
+            "invocation:%s of %s ignores its cancellation and is left to end by itself: let CancelledError pass",
+            self.invocation_id,
+            self.task.task_id,
+        )
+        _left_alone.add(call)
+        call.add_done_callback(_left_alone.discard)
+        self._given_up = True
+        self._over.set_result(None)
 
     async def _outcome(self) -> Returned | Raised:
         try:
@@ -182,7 +213,7 @@ class Attempt:
         return ended if isinstance(ended, Returned) else Stopped("shutdown")
 
     def _timed_out(self) -> Raised:
-        where = ""
+        where = "; it ignored its cancellation and was left to end by itself" if self._given_up else ""
         if not self.task.is_async and self._children is None:
             where = "; its thread cannot be stopped and was left to end by itself, run_in='process' would stop it"
             logger.warning("invocation:%s of %s overran its timeout%s", self.invocation_id, self.task.task_id, where)
