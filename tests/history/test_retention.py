@@ -89,6 +89,14 @@ async def test_a_key_outlives_its_event(log: StoredLog, story: Story, history: H
     assert [record.event_id for record in await history.events()] == ["keyed"]
 
 
+async def test_the_id_of_a_tick_outlives_it(log: StoredLog, story: Story, history: History) -> None:
+    story.lead()
+    story.tick("cron", 60.0)
+    story.retain(log.last + 1)
+    repeated = story.tick("cron", 60.0)
+    assert [record.entry_id for record in await history.void()] == [repeated]
+
+
 async def test_caps_keep_the_newest_records(log: StoredLog, story: Story, tmp_path: Path) -> None:
     story.lead()
     story.declare(welcome)

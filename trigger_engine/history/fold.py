@@ -137,7 +137,7 @@ class Fold:
         return None
 
     def _tick(self, position: Position, time: int, entry: CronTicked) -> Reason:
-        if self.changes.tick(entry.id) is not None:
+        if self.changes.tick(entry.id) is not None or self.changes.lookup.key_used(entry.id):
             return _REPEATED
         row = TickRow(position, entry.id, entry.condition_id, time, microseconds(entry.scheduled_for))
         self.changes.new_ticks[entry.id] = row

@@ -43,7 +43,7 @@ class RowLookup:
         return self._all("events", "event_id", _EVENT_COLUMNS, EventRow, event_ids)
 
     def key_used(self, entry_id: str) -> bool:
-        """Whether an idempotency key gave this id to an entry that is purged."""
+        """Whether a purged entry had this id, which may not come again."""
         return self._execute("SELECT 1 FROM used_keys WHERE entry_id = ?", (entry_id,)).fetchone() is not None
 
     def tick(self, entry_id: str) -> TickRow | None:

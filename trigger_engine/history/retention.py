@@ -14,6 +14,7 @@ _FINAL = "status IN ({})".format(", ".join(f"'{status.value}'" for status in sor
 
 _KEEP_KEYS = f"""
 INSERT OR REPLACE INTO used_keys SELECT event_id, time FROM events WHERE position < :before AND keyed;
+INSERT OR REPLACE INTO used_keys SELECT entry_id, time FROM ticks WHERE position < :before;
 INSERT OR REPLACE INTO used_keys SELECT invocation_id, coalesce(time, changed_time) FROM invocations
     WHERE position < :before AND changed_at < :before AND {_FINAL} AND keyed;
 DELETE FROM used_keys WHERE time < :keys_before

@@ -10,6 +10,7 @@ from trigger_engine.core.lifecycle import InvocationState, move
 from trigger_engine.entries.facts import (
     AnyEntry,
     Cancelled,
+    CronTicked,
     EventEmitted,
     HandedBack,
     InvocationRegistered,
@@ -65,8 +66,8 @@ class _Void(Exception):
 
 
 def is_keyed(entry: AnyEntry) -> bool:
-    """True when the entry's id stays refused after the entry is gone."""
-    return type(entry) in _KEYED and entry.keyed  # type: ignore[union-attr]
+    """True when the entry's id stays refused after the entry is gone: keys are used again, clocks are set back."""
+    return type(entry) is CronTicked or (type(entry) in _KEYED and entry.keyed)  # type: ignore[union-attr]
 
 
 def check_parts(parts: Iterable[Part]) -> None:

@@ -241,9 +241,9 @@ class EventLog(ABC):
     async def trim(self, before: Bookmark, *, keys_before: float, limit: int = 10_000) -> int:
         """Removes up to `limit` entries before a bookmark, and returns how many went (0: done).
 
-        Open invocations stay claimable whatever is trimmed. Ids of keyed entries stay refused until `keys_before`
-        (seconds since 1970). Never raises the tail, never lowers it, never reuses a position. It is a permission: a log
-        that can only drop whole segments may remove less, or nothing.
+        Open invocations stay claimable whatever is trimmed. Ids of keyed entries, and of ticks, stay refused until
+        `keys_before` (seconds since 1970). Never raises the tail, never lowers it, never reuses a position. It is a
+        permission: a log that can only drop whole segments may remove less, or nothing.
         """
 
     @abstractmethod

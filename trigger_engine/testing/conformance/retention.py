@@ -18,6 +18,7 @@ from trigger_engine.testing.conformance.sample_entries import (
     registration,
     retried,
     succeeded,
+    ticked,
 )
 
 
@@ -146,6 +147,13 @@ class TrimmingSuite(LogSuite):
         await append(log, event("e1", {"again": True}, keyed=True), registration("i1", keyed=True))
         assert await read_all(log, tail) == []
         assert await claim(log) == Claims()
+
+    async def test_the_id_of_a_tick_outlives_its_entry(self, log: EventLog) -> None:
+        term = await append(log, elected("l1"))
+        await append(log, ticked("cron@12:00", term))
+        tail = await trim_all(log, keys_before=TIME - 1)
+        await append(log, ticked("cron@12:00", term))
+        assert await read_all(log, tail) == []
 
     async def test_terms_and_checkpoints_outlive_their_entries(self, log: EventLog) -> None:
         term = await append(log, elected("l1"))

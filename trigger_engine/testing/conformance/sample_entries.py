@@ -11,6 +11,7 @@ from trigger_engine.core.status_entries import status_entry
 from trigger_engine.entries.facts import (
     EMPTY_MAP,
     Cancelled,
+    CronTicked,
     EventEmitted,
     ExceptionFacts,
     Failed,
@@ -77,6 +78,11 @@ def elected(entry_id: str, *, name: str = "match", runner_id: str = "runner-1") 
 def judged(entry_id: str, term: Position, upto: Position = 1) -> Judged:
     """A leader's progress."""
     return Judged(id=entry_id, time=TIME, term=term, upto=upto)
+
+
+def ticked(entry_id: str, term: Position) -> CronTicked:
+    """A scheduled time."""
+    return CronTicked(id=entry_id, time=TIME, term=term, condition_id="cron", scheduled_for=TIME)
 
 
 def fired(run_id: str, term: Position, *, task_id: str = TASK) -> TriggerFired:
