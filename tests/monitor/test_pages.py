@@ -28,6 +28,8 @@ async def paths(shop: Shop) -> list[str]:
         "/triggers",
         f"/triggers/{books.trigger_id}",
         "/search?q=nothing",
+        "/timeline?since=1h&events=all",
+        f"/logs?lines=event:{shop.ids['paid']}",
     ]
 
 

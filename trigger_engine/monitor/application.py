@@ -28,6 +28,7 @@ from trigger_engine.errors import (
 from trigger_engine.history.json_text import json_bytes
 from trigger_engine.monitor.live import live
 from trigger_engine.monitor.pages import CHANGES, PAGES, TEXTS
+from trigger_engine.monitor.pages.logs import address_of, logs
 from trigger_engine.monitor.parameters import BadParameter
 from trigger_engine.monitor.rendering import render, render_error
 from trigger_engine.monitor.security import Guard, Refused, posted
@@ -97,6 +98,7 @@ def _routes(site: Site) -> list[Route]:
         Route("/login", partial(_log_in, site), methods=["GET", "POST"]),
         Route("/healthz", partial(_health, site)),
     ]
+    routes.append(Route("/logs", partial(_explore, site), methods=["POST"]))
     for path, text in TEXTS.items():
         routes.append(Route(path, partial(_text, site, text)))
     for path, change in CHANGES.items():
@@ -130,6 +132,16 @@ async def _change(site: Site, change: Callable[[Call], Awaitable[str]], request:
     await posted(request)
     call = Call(site, request)
     return RedirectResponse(call.url(await change(call)), 303)
+
+
+async def _explore(site: Site, request: Request) -> Response:
+    """Log lines from a form: few of them get an address that can be shared."""
+    fields = await posted(request)
+    call = Call(site, request, fields)
+    address = address_of(fields.get("lines", ""))
+    if address is not None:
+        return RedirectResponse(call.url(address), 303)
+    return HTMLResponse(render(call, await logs(call)))
 
 
 async def _health(site: Site, request: Request) -> Response:

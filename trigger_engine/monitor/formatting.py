@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +13,6 @@ from trigger_engine.history.json_text import json_bytes, json_text
 SHOWN = 4_000
 """Characters of a value that a page shows; the rest is behind a link."""
 _PREVIEW = 160
-_TOKEN = re.compile(r"\b(event|trigger-run|invocation|trigger|runner):([^\s,;()\"'<>\[\]{}]*[^\s,;:.()\"'<>\[\]{}])")
 
 
 def time_text(time: datetime | None) -> str:
@@ -90,15 +88,3 @@ def short_id(full: str) -> str:
 def short_task(task_id: str) -> str:
     """A task's own name."""
     return task_id.rpartition(".")[2] or task_id
-
-
-def tokens(text: str) -> Iterator[tuple[str, str | None, str]]:
-    """A text in pieces: (text, kind, id) for a token such as `event:<id>`, (text, None, "") for the rest."""
-    end = 0
-    for found in _TOKEN.finditer(text):
-        if found.start() > end:
-            yield text[end : found.start()], None, ""
-        yield found[0], found[1], found[2]
-        end = found.end()
-    if end < len(text):
-        yield text[end:], None, ""

@@ -15,6 +15,8 @@ SECTIONS = (
     ("/trigger-runs", "Runs"),
     ("/invocations", "Invocations"),
     ("/triggers", "Triggers"),
+    ("/timeline", "Timeline"),
+    ("/logs", "Logs"),
 )
 """The main pages, in the order in which they are offered."""
 

@@ -29,7 +29,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _OPEN_PATHS = ("/login", "/healthz")
-_LARGEST_FORM = 65_536
+_LARGEST_FORM = 400_000
 _WINDOW = 60.0
 _TRIES, _TRIES_OF_ALL = 5, 50
 

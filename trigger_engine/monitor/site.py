@@ -21,6 +21,7 @@ from trigger_engine.monitor import formatting
 from trigger_engine.monitor.assets import Assets
 from trigger_engine.monitor.masking import Mask
 from trigger_engine.monitor.parameters import Parameters
+from trigger_engine.monitor.tokens import pieces
 
 T = TypeVar("T")
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -35,7 +36,7 @@ _FILTERS: Mapping[str, Callable[..., Any]] = {
     "size": formatting.size_text,
     "short": formatting.short_id,
     "task": formatting.short_task,
-    "tokens": formatting.tokens,
+    "tokens": pieces,
     "segment": partial(quote, safe=""),
 }
 
@@ -89,11 +90,12 @@ class Site:
 
 
 class Call:
-    """One request to a page. `position`: where the log ended for what was asked last."""
+    """One request to a page. `fields`: of a form; `position`: where the log ended for what was asked last."""
 
-    def __init__(self, site: Site, request: Request) -> None:
+    def __init__(self, site: Site, request: Request, fields: Mapping[str, str] | None = None) -> None:
         self.site = site
         self.request = request
+        self.fields = fields or {}
         self.now = datetime.now(UTC)
         self.position = 0
 

@@ -13,9 +13,11 @@ from trigger_engine.monitor.pages.invocations import (
     invocations,
     rerun,
 )
+from trigger_engine.monitor.pages.logs import logs
 from trigger_engine.monitor.pages.overview import overview
 from trigger_engine.monitor.pages.runs import run, run_arguments, trigger_runs
 from trigger_engine.monitor.pages.search import search
+from trigger_engine.monitor.pages.timeline import timeline
 from trigger_engine.monitor.pages.triggers import trigger, triggers
 from trigger_engine.monitor.site import Call
 from trigger_engine.monitor.view import Page
@@ -30,7 +32,9 @@ PAGES: Mapping[str, Page] = {
     "/trigger-runs/{run_id}": run,
     "/invocations": invocations,
     "/invocations/{invocation_id}": invocation,
+    "/logs": logs,
     "/search": search,
+    "/timeline": timeline,
     "/triggers": triggers,
     "/triggers/{trigger_id:path}": trigger,
 }

@@ -65,6 +65,60 @@
     }
   });
 
+  // The timeline: keys follow its links, dragging over it zooms to what was marked.
+  document.addEventListener("keydown", (event) => {
+    if (event.target.closest("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const link = document.querySelector(`[data-moves] [data-key="${CSS.escape(event.key === "=" ? "+" : event.key)}"]`);
+    if (link) {
+      event.preventDefault();
+      link.click();
+    }
+  });
+
+  let brush = null;
+  const place = (svg, event) => {
+    const box = svg.getBoundingClientRect();
+    return (event.clientX - box.left) * svg.viewBox.baseVal.width / box.width;
+  };
+  document.addEventListener("pointerdown", (event) => {
+    const svg = event.target.closest("svg.timeline");
+    if (!svg || event.button !== 0) return;
+    brush = { svg, from: place(svg, event), rect: null };
+  });
+  document.addEventListener("pointermove", (event) => {
+    if (!brush) return;
+    const to = place(brush.svg, event);
+    if (!brush.rect && Math.abs(to - brush.from) < 6) return;
+    if (!brush.rect) {
+      brush.rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+      brush.rect.setAttribute("class", "brush");
+      brush.rect.setAttribute("y", "18");
+      brush.rect.setAttribute("height", brush.svg.viewBox.baseVal.height);
+      brush.svg.append(brush.rect);
+    }
+    brush.rect.setAttribute("x", Math.min(brush.from, to));
+    brush.rect.setAttribute("width", Math.abs(to - brush.from));
+  });
+  document.addEventListener("pointerup", (event) => {
+    if (!brush) return;
+    const { svg, from, rect } = brush;
+    brush = null;
+    if (!rect) return;
+    const [left, right] = [170, svg.viewBox.baseVal.width - 12];
+    const since = Date.parse(svg.dataset.since);
+    const until = Date.parse(svg.dataset.until);
+    const time = (x) => since + (Math.min(Math.max(x, left), right) - left) / (right - left) * (until - since);
+    const ends = [time(from), time(place(svg, event))].sort((one, other) => one - other);
+    if (ends[1] - ends[0] < 1) return rect.remove();
+    const query = new URLSearchParams(location.search);
+    query.set("since", new Date(ends[0]).toISOString());
+    query.set("until", new Date(ends[1]).toISOString());
+    location.search = query;
+  });
+  document.addEventListener("dragstart", (event) => {
+    if (event.target.closest("svg.timeline")) event.preventDefault();
+  });
+
   document.addEventListener("htmx:after:swap", mark);
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return stopListening();
