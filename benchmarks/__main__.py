@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from collections.abc import Mapping
+from typing import Any
 
 from benchmarks.machine import machine
 from benchmarks.results import newest_results, write_results
@@ -28,6 +30,8 @@ def main() -> None:
     )
     parser.add_argument("--small", action="store_true", help="a short run that only shows that it works")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/<date>.json and docs")
+    parser.add_argument("--peer", action="append", help="of peers, only this one; may be given several times")
+    parser.add_argument("--peer-python", help="the Python of the peers (default: python3.12)")
     options = parser.parse_args()
     for name in options.names:
         if name not in allowed:
@@ -36,14 +40,20 @@ def main() -> None:
         parser.error("--small is too short to keep what it measures: leave out --write")
     for name in options.names or USUAL:
         if name != REPORT:
-            _measure(name, small=options.small, write=options.write)
+            _measure(name, _given(name, options), small=options.small, write=options.write)
     if options.write or REPORT in options.names:
         write_docs(newest_results())
 
 
-def _measure(name: str, *, small: bool, write: bool) -> None:
+def _given(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says of one benchmark alone."""
+    given = {"names": options.peer, "python": options.peer_python} if name == "peers" else {}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _measure(name: str, given: Mapping[str, Any], *, small: bool, write: bool) -> None:
     ran_on = machine()
-    figures = list(importlib.import_module(f"benchmarks.{name}").measure(small=small))
+    figures = list(importlib.import_module(f"benchmarks.{name}").measure(small=small, **given))
     print_figures(name, figures)
     if write:
         print(f"written: {write_results(name, figures, ran_on)}")

@@ -40,7 +40,7 @@ def measure(*, small: bool) -> Iterator[Figure]:
     measured, beside = [], []
     for _ in range(runs_of(small=small)):
         with fresh_database() as path:
-            measured.append(in_loop(_three_processes(path, events)))
+            measured.append(in_loop(_other_processes(path, events, works=(False, True))))
             beside.append(bare_rate(path, events))
     case = "SQLite, producer, leader and worker in processes of their own"
     yield Figure("end_to_end", case, "runs/s", tuple(measured), tuple(beside), _BESIDE)
@@ -68,12 +68,12 @@ async def _one_process(database: Path | None, events: int, others: int) -> float
     return events / taken
 
 
-async def _three_processes(database: Path, events: int) -> float:
+async def _other_processes(database: Path, events: int, *, works: tuple[bool, ...]) -> float:
     app = BenchmarkApp(database).app
     async with app, AsyncExitStack() as stack:
         await app.emit_event("happened")
-        await stack.enter_async_context(runner_process(database, works=False))
-        await stack.enter_async_context(runner_process(database))
+        for one_works in works:
+            await stack.enter_async_context(runner_process(database, works=one_works))
         with watching(database) as watch:
             await watch.wait_succeeded(1)
             begun = time.perf_counter()
@@ -83,3 +83,8 @@ async def _three_processes(database: Path, events: int) -> float:
         await stack.aclose()
         await check_books(app)
     return events / taken
+
+
+async def events_in_two_processes(database: Path, events: int) -> float:
+    """Runs a second, with events emitted in this process, and one other that leads and works."""
+    return await _other_processes(database, events, works=(True,))

@@ -24,7 +24,7 @@ def measure(*, small: bool) -> Iterator[Figure]:
     tasks = 100 if small else _TASKS
     works = {
         "SQLite, one process": _one_process,
-        "SQLite, producer and worker in processes of their own": _two_processes,
+        "SQLite, producer and worker in processes of their own": tasks_in_two_processes,
         "memory, one process": _in_memory,
     }
     for case, work in works.items():
@@ -56,7 +56,8 @@ async def _in_memory(_: Path, tasks: int) -> float:
     return await _one_process(None, tasks)
 
 
-async def _two_processes(database: Path, tasks: int) -> float:
+async def tasks_in_two_processes(database: Path, tasks: int) -> float:
+    """Tasks a second, enqueued in this process, finished in another."""
     benchmark = BenchmarkApp(database)
     async with benchmark.app:
         await benchmark.plain()

@@ -1,0 +1,84 @@
+"""Peers are measured by one procedure; here it measures a queue of a few lines, so that no other project is needed."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.peers import running
+from benchmarks.peers.environments import HERE
+from benchmarks.peers.running import PEERS, PROGRAMS, Peer
+
+FAKE = """
+import os, sqlite3, sys, time
+from counting import count
+from producing import from_threads
+
+def connect():
+    database = sqlite3.connect(os.environ["PEER_FOLDER"] + "/queue.db", isolation_level=None, timeout=30)
+    database.execute("CREATE TABLE IF NOT EXISTS tasks (what TEXT)")
+    return database
+
+def produce(tasks, what="plain"):
+    from_threads(lambda: connect().execute("INSERT INTO tasks VALUES (?)", (what,)), tasks, threads=min(2, tasks))
+
+if __name__ == "__main__":
+    database = connect()
+    while True:
+        for what, in database.execute("DELETE FROM tasks RETURNING what").fetchall():
+            assert what == "events"
+            count()
+        time.sleep(0.001)
+"""
+
+
+@pytest.mark.parametrize("name", sorted({peer.name for peer in PEERS} | {"valkey"}))
+def test_what_a_peer_needs_is_pinned(name: str) -> None:
+    lines = (HERE / "requirements" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    needed = [line for line in lines if not line.startswith("#")]
+    assert needed
+    assert [line for line in needed if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
+
+
+@pytest.mark.parametrize("name", sorted({peer.name for peer in PEERS}))
+def test_a_program_says_what_is_set_and_where_that_is_documented(name: str) -> None:
+    source = (PROGRAMS / f"{name}_peer.py").read_text(encoding="utf-8")
+    compile(source, name, "exec")
+    assert "\nDocumentation: https://" in source
+    assert "\ndef produce(" in source
+
+
+def test_no_two_measurements_have_one_name() -> None:
+    cases = [peer.case for peer in PEERS]
+    assert len(set(cases)) == len(cases)
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    programs = tmp_path / "programs"
+    shutil.copytree(PROGRAMS, programs)
+    (programs / "fake_peer.py").write_text(FAKE, encoding="utf-8")
+    environment = tmp_path / "bin"
+    environment.mkdir()
+    (environment / "python").symlink_to(sys.executable)
+    monkeypatch.setattr(running, "PROGRAMS", programs)
+    monkeypatch.setattr(running, "environment", lambda name, python: environment)
+    return programs
+
+
+def test_a_rate_is_measured_from_the_first_call_to_the_last_end(fake: Path) -> None:
+    peer = Peer("fake", "python fake_peer.py", "SQLite", 50, ("events",), "runs/s")
+    assert peer.case == "fake, SQLite, event to finished run"
+    assert running.rate(peer, 50, "python3") > 0
+
+
+def test_a_worker_that_ends_is_told_with_its_words(fake: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"the worker is not ready(.|\n)*AssertionError"):
+        running.rate(Peer("fake", "python fake_peer.py", "SQLite", 5), 5, "python3")
+
+
+def test_a_producer_that_fails_is_told_with_its_words(fake: Path) -> None:
+    with pytest.raises(RuntimeError, match="positional"):
+        running.rate(Peer("fake", "python fake_peer.py", "SQLite", 5, ("too", "many")), 5, "python3")
