@@ -14,12 +14,11 @@ from itertools import cycle, islice
 import msgspec
 
 from benchmarks.harness import Figure, runs_of
-from benchmarks.rules import Kind, is_wanted, kinds
+from benchmarks.rules import RULES, Kind, is_wanted, kinds
 from trigger_engine.core.judgement import Limits, compose
 from trigger_engine.core.matcher import Matcher
 from trigger_engine.entries.facts import EMPTY_MAP, AnyEntry, EventEmitted, LeaderElected, TriggersDeclared
 
-_RULES = 10_000
 _SIZES = (10, 100_000)
 _ENTRIES = 100_000
 _BATCH = 1_000
@@ -33,7 +32,7 @@ def measure(*, small: bool) -> Iterator[Figure]:
     entries = _ENTRIES // scale
     for kind in kinds():
         for meets in (False, True):
-            yield _measured(kind, _RULES // scale, entries, meets=meets, named=f"{_RULES:,} rules", small=small)
+            yield _measured(kind, RULES // scale, entries, meets=meets, named=f"{RULES:,} rules", small=small)
     (equality,) = [kind for kind in kinds() if kind.name == "one equality"]
     for meets in (False, True):
         sizes = [max(10, size // scale) for size in _SIZES]

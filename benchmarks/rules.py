@@ -21,22 +21,20 @@ from trigger_engine.entries.definitions import (
 )
 from trigger_engine.entries.facts import AnyEntry, EventEmitted, InvocationRegistered, Started, Succeeded
 
+RULES = 10_000
+"""How many of each kind are in force when kinds are compared."""
+
 _IS_CALLABLE = "benchmarks.rules.is_wanted"
 _AND_SOURCES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of rule. `rule(i)`: the i-th trigger; `entries(i, meets)`: entries for it, and whether they meet it.
-
-    `fires`: how many runs one `entries(i, True)` makes. `filtered`: unmet entries are told apart by the filter, not by
-    the code of the event.
-    """
+    """One kind of rule. `rule(i)`: the i-th trigger; `entries(i, meets)`: entries for it, and whether they meet it."""
 
     name: str
     rule: Callable[[int], TriggerDefinition]
     entries: Callable[[int, bool], list[AnyEntry]]
-    fires: int = 1
 
 
 def is_wanted(payload: Mapping[str, Any]) -> bool:

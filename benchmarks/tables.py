@@ -14,6 +14,7 @@ from benchmarks.goals import goals_of
 from benchmarks.harness import Figure
 from benchmarks.plot import Bar, Chart, Line, bar_chart, line_charts
 from benchmarks.results import figures_of
+from benchmarks.rules import RULES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "performance.md"
@@ -67,9 +68,23 @@ def markdown(results: Mapping[str, Any], question: str) -> str:
         f"{machine['load_before']}"
     )
     lines += ["", f"Measured {where}."]
+    if question == "matcher":
+        lines = [*_by_kind(figures_of(results, question)), "", "In full:", "", *lines]
     if question in PLOTTED:
         lines += ["", f"![{question}](plots/{question}.svg)"]
     return "\n".join(lines) + "\n"
+
+
+def _by_kind(figures: Sequence[Figure]) -> list[str]:
+    """A short table: a row for each kind of rule, a column for each outcome."""
+    found: dict[str, dict[str, str]] = {}
+    for figure in figures:
+        kind, *_, outcome = figure.case.split(", ")
+        if f", {RULES:,} rules, " in figure.case:
+            found.setdefault(kind, {})[outcome] = number(figure.value)
+    outcomes = list(dict.fromkeys(outcome for cells in found.values() for outcome in cells))
+    lines = [f"| entries a second, {RULES:,} rules | {' | '.join(outcomes)} |", "|---" + "|---:" * len(outcomes) + "|"]
+    return lines + [f"| {kind} | {' | '.join(cells.get(o, '') for o in outcomes)} |" for kind, cells in found.items()]
 
 
 def filled(page: str, results: Mapping[str, Any]) -> str:

@@ -118,3 +118,12 @@ def test_what_was_not_measured_says_so(tmp_path: Path) -> None:
     assert "old" not in made
     assert "| SQLite, 50 callers | 60,000 events/s |" in made
     assert filled(made, newest_results(tmp_path)) == made
+
+
+def test_the_matcher_has_a_short_table_by_kind_of_rule(tmp_path: Path) -> None:
+    cases = ["nested, 10,000 rules, nothing matches", "nested, 10,000 rules, each entry fires or is kept"]
+    figures = [Figure("matcher", case, "entries/s", (500.0 * n,)) for n, case in enumerate(cases, start=1)]
+    write_results("matcher", figures, MACHINE, tmp_path)
+    lines = markdown(newest_results(tmp_path), "matcher").splitlines()
+    assert lines[0] == "| entries a second, 10,000 rules | nothing matches | each entry fires or is kept |"
+    assert lines[2] == "| nested | 500 | 1,000 |"
