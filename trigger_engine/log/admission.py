@@ -6,19 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import get_args
 
-from trigger_engine.core.lifecycle import InvocationState, move
+from trigger_engine.core.lifecycle import WAITING, InvocationState, InvocationStatus, move
 from trigger_engine.entries.facts import (
     AnyEntry,
-    Cancelled,
     CronTicked,
     EventEmitted,
-    HandedBack,
     InvocationRegistered,
     LeaderElected,
     LeaderEntry,
     Position,
-    Recovered,
-    Retried,
     StatusEntry,
     TriggerFired,
 )
@@ -26,7 +22,7 @@ from trigger_engine.log.contract import Accepted, Outcome, Part, Refused
 
 Registration = InvocationRegistered | TriggerFired
 REGISTRATIONS = (InvocationRegistered, TriggerFired)
-_STIRRING = frozenset({*REGISTRATIONS, Retried, Recovered, HandedBack, Cancelled})
+_STIRRING = WAITING | {InvocationStatus.CANCELLED}
 _KEYED = frozenset({EventEmitted, InvocationRegistered})
 _OF_A_TERM = frozenset(get_args(LeaderEntry))
 
@@ -58,7 +54,7 @@ class Admission:
     @property
     def stirs_queue(self) -> bool:
         """True when something was accepted for which a runner may wait: work to take, or a claim that is lost."""
-        return any(type(entry) in _STIRRING for _, entry in self.accepted)
+        return any(state.status in _STIRRING for state in self.moved.values())
 
 
 class _Void(Exception):
@@ -68,6 +64,11 @@ class _Void(Exception):
 def is_keyed(entry: AnyEntry) -> bool:
     """True when the entry's id stays refused after the entry is gone: keys are used again, clocks are set back."""
     return type(entry) is CronTicked or (type(entry) in _KEYED and entry.keyed)  # type: ignore[union-attr]
+
+
+def is_of_a_term(entry: AnyEntry) -> bool:
+    """True when only the leader of its term may write the entry."""
+    return type(entry) in _OF_A_TERM
 
 
 def check_parts(parts: Iterable[Part]) -> None:
@@ -133,7 +134,7 @@ def _known_position(entry: AnyEntry, standing: Standing) -> Position | None:
 
 
 def _check_term(entry: AnyEntry, standing: Standing) -> None:
-    if type(entry) in _OF_A_TERM and entry.term not in standing.terms.values():  # type: ignore[union-attr]
+    if is_of_a_term(entry) and entry.term not in standing.terms.values():  # type: ignore[union-attr]
         raise _Void(f"the leader of term {entry.term} was replaced")  # type: ignore[union-attr]
 
 

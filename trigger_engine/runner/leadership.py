@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -219,6 +220,8 @@ class Leadership:
             self.direct_starts.release(reserved)
             raise
         self.direct_starts.settle(reserved, outcomes[len(parts) :])
+        if reserved:
+            await asyncio.sleep(0)  # What begins does so before the next cycle.
 
     async def append(self, parts: Sequence[Part], *, of_term: int | None = None) -> list[Outcome]:
         """Appends parts of this term, or of which the first `of_term` are. Raises TermEnded when it is over."""

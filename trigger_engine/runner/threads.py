@@ -22,13 +22,13 @@ class Threads:
         self._lock = threading.Lock()
         self._closed = False
 
-    async def run(self, function: Callable[[], T]) -> T:
+    def run(self, function: Callable[[], T]) -> asyncio.Future[T]:
         """The function's value, in the caller's context; cancelling abandons the thread to finish by itself."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         with self._lock:
             inbox = self._idle.pop() if self._idle else self._start()
         inbox.put((future, contextvars.copy_context(), function))
-        return await future
+        return future
 
     def close(self) -> None:
         """Ends idle threads; busy ones end after what they are doing."""

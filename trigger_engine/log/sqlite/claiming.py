@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
-from collections.abc import Collection
-from contextlib import ExitStack, closing
+from collections.abc import Collection, Iterator
 from itertools import islice
 
 import msgspec
 
-from trigger_engine.entries.encoding import encode_entry
 from trigger_engine.log.claims import compare_held, started
 from trigger_engine.log.contract import Claims, Invocation
-from trigger_engine.log.sqlite.appending import admit_and_store
+from trigger_engine.log.sqlite.appending import Stored, admit_and_store, encode_parts
 from trigger_engine.log.sqlite.apps import App, load_app
 from trigger_engine.log.sqlite.invocations import Row, load_invocations
 
 PROMOTED_AT_ONCE = 1_000
+_MOST_PLACES = 512
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -51,18 +50,16 @@ def look(connection: sqlite3.Connection, app_id: str, request: Request, now: flo
     return Look(msgspec.structs.replace(claims, unknown=frozenset(waiting - request.tasks)), due, next_due)
 
 
-def take(connection: sqlite3.Connection, app_id: str, request: Request, now: float) -> Look:
-    """Starts up to `limit` due invocations, in the transaction that is open."""
+def take(connection: sqlite3.Connection, app_id: str, request: Request, now: float) -> tuple[Look, Stored]:
+    """Starts up to `limit` due invocations, in the transaction that is open; also tells what it stored."""
     app = load_app(connection, app_id)
     _promote(connection, app, now, at_once=max(PROMOTED_AT_ONCE, request.limit))
     waiting = _waiting(connection, app, request.queues)
     known = [place for place in waiting if place[1] in request.tasks]
     invocations = load_invocations(connection, app, _oldest(connection, app, known, request.limit))
-    claims = Claims(
-        started=_start(connection, app, invocations, request.runner_id, now),
-        unknown=frozenset(task_id for _, task_id in waiting) - request.tasks,
-    )
-    return Look(claims, due=bool(invocations), next_due=_next_due(connection, app))
+    begun, stored = _start(connection, app, invocations, request.runner_id, now)
+    claims = Claims(started=begun, unknown=frozenset(task_id for _, task_id in waiting) - request.tasks)
+    return Look(claims, due=bool(invocations), next_due=_next_due(connection, app)), stored
 
 
 def _held(connection: sqlite3.Connection, app: App, request: Request) -> tuple[list[Invocation], frozenset[str]]:
@@ -121,32 +118,38 @@ def _waiting_queues(connection: sqlite3.Connection, app: App) -> list[str]:
 
 def _oldest(connection: sqlite3.Connection, app: App, waiting: Collection[tuple[str, str]], limit: int) -> list[int]:
     """Places of the oldest work over all these queues and tasks; each is read only as far as it is needed."""
-    with ExitStack() as stack:
-        cursors = [
-            stack.enter_context(
-                closing(
-                    connection.execute(
-                        "SELECT place FROM invocations WHERE app = ? AND ready_in = ? AND task_id = ? ORDER BY place",
-                        (app.number, queue, task_id),
-                    )
-                )
-            )
-            for queue, task_id in waiting
-        ]
-        return [place for (place,) in islice(heapq.merge(*cursors), limit)]
+    places = [_places(connection, app, queue, task_id) for queue, task_id in waiting]
+    return list(islice(heapq.merge(*places), limit))
+
+
+def _places(connection: sqlite3.Connection, app: App, queue: str, task_id: str) -> Iterator[int]:
+    """Places of one task's waiting work, oldest first, in chunks that grow as more is asked for."""
+    last, size = 0, 1
+    while True:
+        (found,) = connection.execute(
+            "SELECT json_group_array(place) FROM (SELECT place FROM invocations "
+            "WHERE app = ? AND ready_in = ? AND task_id = ? AND place > ? ORDER BY place LIMIT ?)",
+            (app.number, queue, task_id, last, size),
+        ).fetchone()
+        chunk = msgspec.json.decode(found, type=list[int])
+        yield from chunk
+        if len(chunk) < size:
+            return
+        last, size = chunk[-1], min(8 * size, _MOST_PLACES)
 
 
 def _start(
     connection: sqlite3.Connection, app: App, invocations: list[Invocation], runner_id: str, now: float
-) -> list[Invocation]:
+) -> tuple[list[Invocation], Stored]:
     entries = [started(each.registration, each.state, runner_id=runner_id, now=now) for each in invocations]
     rows = {
         each.registration.invocation_id: Row(app.place(each.registered_at), each.registration.queue, each.state)
         for each in invocations
     }
-    encoded = {id(entry): encode_entry(entry) for entry in entries}
-    admission = admit_and_store(connection, app, rows, [(entry,) for entry in entries], encoded=encoded, now=now)
-    return [
-        Invocation(each.registration, each.registered_at, admission.moved[entry.invocation_id], entry)
+    parts = [(entry,) for entry in entries]
+    stored = admit_and_store(connection, app, rows, {}, parts, encoded=encode_parts(parts), now=now)
+    begun = [
+        Invocation(each.registration, each.registered_at, stored.admission.moved[entry.invocation_id], entry)
         for each, entry in zip(invocations, entries, strict=True)
     ]
+    return begun, stored

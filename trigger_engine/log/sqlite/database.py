@@ -44,6 +44,11 @@ class Database(Guarded):
         self._file: tuple[int, int] | None = None
         self._wal: tuple[int, int] | None = None
 
+    @property
+    def file(self) -> object:
+        """Which file the connection is to; another one when it was replaced."""
+        return self._file
+
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `work` on one consistent state. Raises BackendUnavailable, ConfigError, and what `work` raises."""
         with translated(self.path), self.gate:

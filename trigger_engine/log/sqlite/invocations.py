@@ -13,6 +13,7 @@ from trigger_engine.errors import SerializationError
 from trigger_engine.log.admission import REGISTRATIONS, Registration
 from trigger_engine.log.contract import Invocation
 from trigger_engine.log.sqlite.apps import App, listed
+from trigger_engine.log.sqlite.batches import insert_rows, update_rows
 from trigger_engine.log.sqlite.schema import POSITIONS_PER_APP
 from trigger_engine.log.sqlite.stored import stored_entry, stored_state
 
@@ -66,9 +67,10 @@ def add_invocations(
     now: float,
 ) -> None:
     """Inserts newly registered invocations: (registration, place, state)."""
-    connection.executemany(
-        "INSERT INTO invocations (place, app, id, task_id, queue, status, attempt, claim_id, runner_id, recoveries, "
-        "not_before, changed_at, ready_in, delayed_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    insert_rows(
+        connection,
+        "invocations (place, app, id, task_id, queue, status, attempt, claim_id, runner_id, recoveries, not_before, "
+        "changed_at, ready_in, delayed_until)",
         [
             (place, app.number, entry.invocation_id, entry.task_id, entry.queue, *_columns(state, entry.queue, now))
             for entry, place, state in registered
@@ -76,12 +78,15 @@ def add_invocations(
     )
 
 
-def move_invocations(connection: sqlite3.Connection, moved: Iterable[tuple[Row, InvocationState]], now: float) -> None:
-    """Writes new states into existing rows."""
-    connection.executemany(
-        "UPDATE invocations SET status = ?, attempt = ?, claim_id = ?, runner_id = ?, recoveries = ?, not_before = ?, "
-        "changed_at = ?, ready_in = ?, delayed_until = ?, latest = NULL WHERE place = ?",
-        [(*_columns(state, row.queue, now), row.place) for row, state in moved],
+def move_invocations(connection: sqlite3.Connection, moved: Sequence[tuple[Row, InvocationState]], now: float) -> int:
+    """Writes new states into rows that stand as they are said to; returns how many do."""
+    return update_rows(
+        connection,
+        "invocations SET status = new.column3, attempt = new.column4, claim_id = new.column5, runner_id = new.column6, "
+        "recoveries = new.column7, not_before = new.column8, changed_at = new.column9, ready_in = new.column10, "
+        "delayed_until = new.column11, latest = NULL",
+        "invocations.place = new.column1 AND invocations.changed_at = new.column2",
+        [(row.place, row.state.changed_at, *_columns(state, row.queue, now)) for row, state in moved],
     )
 
 

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,11 +28,13 @@ from trigger_engine.log.contract import (
     RunnerRow,
 )
 from trigger_engine.log.sqlite import appending, checkpoints, claiming, leases, reading, runners, trimming
+from trigger_engine.log.sqlite.appending import Outdated, Stored
 from trigger_engine.log.sqlite.apps import ensure_app
 from trigger_engine.log.sqlite.boot_clock import BootClock
 from trigger_engine.log.sqlite.channel import Channel
 from trigger_engine.log.sqlite.database import Database, identity
 from trigger_engine.log.sqlite.file_system import check_file_system
+from trigger_engine.log.sqlite.known_rows import KnownRows
 from trigger_engine.log.sqlite.recent import RecentEntries
 from trigger_engine.log.sqlite.schema import prepare
 from trigger_engine.log.sqlite.turnstile import Turnstile
@@ -68,7 +71,7 @@ class SQLiteLog(EventLog):
         self._wakeup = Wakeup(path, app_id)
         self._locks = leases.LeaseLocks(path)
         self._reported = ReportedClaims()
-        self._recent = RecentEntries()
+        self._memory = _Memory()
 
     async def prepare(self) -> None:
         """Opens the file, or makes it. Raises BackendUnavailable, ConfigError."""
@@ -78,7 +81,7 @@ class SQLiteLog(EventLog):
     async def append(self, parts: Sequence[Part]) -> list[Outcome]:
         encoded = appending.encode_parts(parts)
         return await self._writer.run(
-            partial(_append, app_id=self._app_id, parts=parts, encoded=encoded, now=self._clock(), recent=self._recent),
+            partial(_append, app_id=self._app_id, parts=parts, encoded=encoded, now=self._clock(), memory=self._memory),
             seconds=self._patience,
         )
 
@@ -87,7 +90,7 @@ class SQLiteLog(EventLog):
         with self._wakeup.listening() if wait > 0 else nullcontext():
             while True:
                 last = self._wakeup.entries.last
-                batch = self._recent.after(after, limit, identity(self._path))
+                batch = self._memory.recent.after(after, limit, identity(self._path))
                 if batch is None:
                     batch = await self._read(reading.read, after, limit, self._path)
                 left = deadline - self._loop.time()
@@ -119,7 +122,8 @@ class SQLiteLog(EventLog):
                 now = self._clock()
                 request = claiming.Request(runner_id, of_tasks, of_queues, frozenset(holding), limit)
                 found = await self._writer.run(
-                    partial(_claim, app_id=self._app_id, request=request, now=now), seconds=self._patience
+                    partial(_claim, app_id=self._app_id, request=request, now=now, memory=self._memory),
+                    seconds=self._patience,
                 )
                 left = deadline - self._loop.time()
                 if left <= 0 or self._reported.is_news(runner_id, found.claims):
@@ -165,14 +169,14 @@ class SQLiteLog(EventLog):
             step = min(trimming.STEP, limit - removed)
             now_removed = await self._write(trimming.trim, before, keys_before=keys_before, limit=step, path=self._path)
             removed += now_removed
-            self._recent.forget()
+            self._memory.forget()
             if now_removed < step or removed >= limit:
                 await self._sweep()
                 return removed
 
     async def clear(self) -> None:
         await self._write(trimming.clear)
-        self._recent.forget()
+        self._memory.forget()
         notify(self._path, self._app_id, queue=True)
         await self.tail()
         await self._sweep()
@@ -222,28 +226,55 @@ def _bound(
     return work(connection, app_id, *args, **options)
 
 
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What an open log keeps of what it wrote."""
+
+    recent: RecentEntries = field(default_factory=RecentEntries)
+    rows: KnownRows = field(default_factory=KnownRows)
+
+    def forget(self) -> None:
+        self.recent.forget()
+        self.rows.forget()
+
+    def take(self, stored: Stored, file: object) -> None:
+        """Keeps what was just committed to a file."""
+        accepted = stored.admission.accepted
+        if accepted:
+            sizes = [len(stored.encoded[id(entry)]) for _, entry in accepted]
+            source = (stored.log_id, file)
+            self.recent.add(source, accepted, sizes)
+            self.rows.note(source, stored.rows)
+
+
 def _append(
-    database: Database,
-    *,
-    app_id: str,
-    parts: Sequence[Part],
-    encoded: appending.Encoded,
-    now: float,
-    recent: RecentEntries,
+    database: Database, *, app_id: str, parts: Sequence[Part], encoded: appending.Encoded, now: float, memory: _Memory
 ) -> list[Outcome]:
-    log_id, admission = database.write(lambda connection: appending.append(connection, app_id, parts, encoded, now))
-    if admission.accepted:
-        sizes = [len(encoded[id(entry)]) for _, entry in admission.accepted]
-        recent.add((log_id, identity(database.path)), admission.accepted, sizes)
-        notify(database.path, app_id, queue=admission.stirs_queue)
-    return admission.outcomes
+    def trusting(connection: sqlite3.Connection) -> Stored:
+        return appending.append_trusting(
+            connection, app_id, parts, encoded=encoded, now=now, known=memory.rows, file=database.file
+        )
+
+    def looking(connection: sqlite3.Connection) -> Stored:
+        return appending.append(connection, app_id, parts, encoded=encoded, now=now)
+
+    try:
+        stored = database.write(trusting)
+    except Outdated:
+        memory.rows.forget()
+        stored = database.write(looking)
+    memory.take(stored, database.file)
+    if stored.admission.accepted:
+        notify(database.path, app_id, queue=stored.admission.stirs_queue)
+    return stored.admission.outcomes
 
 
-def _claim(database: Database, *, app_id: str, request: claiming.Request, now: float) -> claiming.Look:
+def _claim(database: Database, *, app_id: str, request: claiming.Request, now: float, memory: _Memory) -> claiming.Look:
     seen = database.read(lambda connection: claiming.look(connection, app_id, request, now))
     if not seen.due:
         return seen
-    taken = database.write(lambda connection: claiming.take(connection, app_id, request, now))
+    taken, stored = database.write(lambda connection: claiming.take(connection, app_id, request, now))
+    memory.take(stored, database.file)
     if taken.claims.started:
         notify(database.path, app_id, queue=False)
     claims = msgspec.structs.replace(taken.claims, stranded=seen.claims.stranded, revoked=seen.claims.revoked)
