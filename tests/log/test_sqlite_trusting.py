@@ -1,4 +1,4 @@
-"""An append trusts what its process knows of the file; here that is wrong, or there is more than one statement takes."""
+"""An append trusts what its process knows of the file; here that is wrong, or there are very many rows."""
 
 from pathlib import Path
 

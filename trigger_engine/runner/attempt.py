@@ -74,7 +74,7 @@ AttemptOutcome = Returned | Raised | Stopped
 
 
 class Attempt:
-    """Runs a claimed invocation once. `stop` may be called from the event loop at any time."""
+    """Runs a claimed invocation once, in a task of its own. `stop` may be called from the event loop at any time."""
 
     def __init__(
         self,
@@ -85,6 +85,7 @@ class Attempt:
         threads: Threads,
         children: Children | None,
         max_bytes: int,
+        loop_ends: Callable[[], bool],
     ) -> None:
         self.task = task
         self.invocation = invocation
@@ -96,19 +97,19 @@ class Attempt:
         self._threads = threads
         self._children = children
         self._max_bytes = max_bytes
+        self._loop_ends = loop_ends
         self._running: asyncio.Task[Returned | Raised] | None = None
-        self._over: asyncio.Future[None] | None = None
+        self._timer: TimerHandle | None = None
+        self._tell: Callable[[Attempt, AttemptOutcome], None] | None = None
         self._given_up = False
 
     def stop(self, reason: StopReason) -> None:
         """Cancels the running attempt unless it has just ended; the first reason counts."""
-        ended = self._running is not None and self._running.done()
-        if self.stop_reason is None and not ended:
+        if self.stop_reason is None and self._running is not None and not self._running.done():
             self.stop_reason = reason
-            if self._running is not None:
-                self._running.cancel()
-                if reason != "shutdown":
-                    self._running.get_loop().call_later(_GRACE, self._give_up, self._running)
+            self._running.cancel()
+            if reason != "shutdown":
+                self._running.get_loop().call_later(_GRACE, self._give_up, self._running)
 
     def place(self) -> Place:
         """Where its code stands, down to what it awaits; another place means that it has moved on."""
@@ -119,38 +120,23 @@ class Attempt:
             awaited = awaited.cr_await
         return tuple(place)
 
-    async def run(self) -> AttemptOutcome:
-        """What came of the attempt; never raises."""
-        if self.stop_reason is not None:
-            return self._stopped(ended=None)
-        timer = self._start_timer()
-        # A task of its own: user code that cancels itself must not look like the loop ending us.
-        call = self._running = asyncio.get_running_loop().create_task(self._outcome())
-        try:
-            await self._until_over(call)
-        except asyncio.CancelledError:
-            self.stop("shutdown")
-            await self._until_over(call)
-        finally:
-            self._running = None
-            self.ended = True
-            if timer is not None:
-                timer.cancel()
-        ended = call.result() if call.done() and not call.cancelled() else None
-        return ended if ended is not None and self.stop_reason is None else self._stopped(ended)
+    def begin(self, ended: Callable[[Attempt, AttemptOutcome], None]) -> None:
+        """Lets it run; `ended` is called with what came of it."""
+        self._tell = ended
+        self._timer = self._start_timer()
+        # A task for user code alone: one that cancels itself must not look like the loop ending us.
+        self._running = asyncio.get_running_loop().create_task(self._outcome())
+        self._running.add_done_callback(self._over)
 
-    async def _until_over(self, call: asyncio.Task[Returned | Raised]) -> None:
-        over = self._over = call.get_loop().create_future()
-
-        def end(_: object) -> None:
-            if not over.done():
-                over.set_result(None)
-
-        call.add_done_callback(end)
-        await over
+    def _over(self, call: asyncio.Task[Returned | Raised]) -> None:
+        if self.ended:
+            return
+        if self.stop_reason is None and call.cancelling() and self._loop_ends():
+            self.stop_reason = "shutdown"
+        self._end(None if call.cancelled() else call.result())
 
     def _give_up(self, call: asyncio.Task[Returned | Raised]) -> None:
-        if call.done() or self._over is None or self._over.done():
+        if self.ended:
             return
         logger.warning(
             "invocation:%s of %s ignores its cancellation and is left to end by itself: let CancelledError pass",
@@ -160,7 +146,16 @@ class Attempt:
         _left_alone.add(call)
         call.add_done_callback(_left_alone.discard)
         self._given_up = True
-        self._over.set_result(None)
+        self._end(None)
+
+    def _end(self, outcome: Returned | Raised | None) -> None:
+        self._running = None
+        self.ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._tell is not None:
+            whole = outcome is not None and self.stop_reason is None
+            self._tell(self, outcome if whole else self._stopped(outcome))
 
     async def _outcome(self) -> Returned | Raised:
         try:

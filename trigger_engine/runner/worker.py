@@ -1,41 +1,28 @@
-"""The worker: claims what it can run, runs it, and settles each claim with one entry."""
+"""The worker: claims what it can run, runs it, and lets each claim be settled."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any
 
 from trigger_engine.app import TriggerEngine
 from trigger_engine.core.lifecycle import InvocationState, move
-from trigger_engine.core.retry import backoff
-from trigger_engine.core.status_entries import status_entry
-from trigger_engine.entries.facts import (
-    Failed,
-    HandedBack,
-    Position,
-    Retried,
-    Started,
-    StatusEntry,
-    StatusMove,
-    Succeeded,
-    TriggerFired,
-)
-from trigger_engine.errors import BackendUnavailable, PayloadTooLarge, SerializationError
+from trigger_engine.entries.facts import Position, Started, TriggerFired
+from trigger_engine.errors import BackendUnavailable
 from trigger_engine.log.claims import started
-from trigger_engine.log.contract import Claims, Invocation, Outcome, Refused
-from trigger_engine.runner.attempt import Attempt, AttemptOutcome, Raised, Returned, Timers
+from trigger_engine.log.contract import Claims, Invocation
+from trigger_engine.runner.attempt import Attempt, AttemptOutcome, Timers
 from trigger_engine.runner.callables import describe
-from trigger_engine.runner.exceptions import exception_facts
 from trigger_engine.runner.processes import ChildProcesses
+from trigger_engine.runner.settling import Settler, handed_back
 from trigger_engine.runner.threads import Threads
 from trigger_engine.session import Session
 from trigger_engine.task import Task
 
-S = TypeVar("S", bound=StatusEntry)
 logger = logging.getLogger(__name__)
-_SETTLE_RETRY = 1.0
 _LAST_SETTLE = 5.0
 """Seconds for what was stopped to end and be settled."""
 _CHILD_POLL = 0.05
@@ -66,7 +53,8 @@ class Worker:
         self._unknown_tasks = unknown_tasks
         self._threads = Threads("trigger-engine task")
         self._held: dict[str, Attempt | None] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._settler = Settler(app, session, self._settled)
+        self._claiming: asyncio.Task[Any] | None = None
         self._freed = asyncio.Event()
         self.finished = 0
 
@@ -81,6 +69,7 @@ class Worker:
 
     async def run(self) -> None:
         """Claims until cancelled; `drain` ends what runs then."""
+        self._claiming = asyncio.current_task()
         while True:
             if self.busy >= self._app.settings.concurrency:
                 self._freed.clear()
@@ -130,17 +119,31 @@ class Worker:
 
     async def drain(self, timeout: float) -> None:
         """Lets running attempts finish for `timeout` seconds, then stops them and hands them back."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout)
-        for attempt in self.attempts():
-            attempt.stop("shutdown")
-        while self._tasks:
-            _, hanging = await asyncio.wait(self._tasks, timeout=_LAST_SETTLE)
-            for task in hanging:
+        if not await self._is_idle_within(timeout):
+            for attempt in self.attempts():
+                attempt.stop("shutdown")
+            if not await self._is_idle_within(_LAST_SETTLE):
                 # Neither a task that ignores its cancellation nor a backend that is away may keep the runner.
-                task.cancel()
+                self._settler.close()
+                self._abandon_hanging()
         await self._hand_back_stranded()
         self._threads.close()
+
+    async def _is_idle_within(self, seconds: float) -> bool:
+        """Waits until nothing runs or is to be settled, but no longer than that."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while self._held and loop.time() < deadline:
+            self._freed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await self._freed.wait()
+        return not self._held
+
+    def _abandon_hanging(self) -> None:
+        for attempt in self.attempts():
+            logger.warning("invocation:%s goes on after the end, what it does is void", attempt.invocation_id)
+        self._held.clear()
 
     async def _claim_what_fits(self, wait: float) -> Claims:
         """Never claims more child-process tasks than there are free children."""
@@ -172,7 +175,7 @@ class Worker:
         try:
             async with asyncio.timeout(_LAST_SETTLE):
                 for invocation in (await self._claim((), limit=0, wait=0.0)).stranded:
-                    await self._session.append_entry(_status(HandedBack, invocation, self._app._connections.clock()))
+                    await self._session.append_entry(handed_back(invocation, self._app._connections.clock()))
         except (BackendUnavailable, TimeoutError) as exc:
             logger.warning("runner:%s could not hand back its work, recovery will: %s", self._runner_id, describe(exc))
 
@@ -195,11 +198,10 @@ class Worker:
             threads=self._threads,
             children=self._children if self._in_child(task) else None,
             max_bytes=self._app.settings.max_payload_bytes,
+            loop_ends=self._loop_ends,
         )
         self._held[attempt.claim_id] = attempt
-        running = asyncio.get_running_loop().create_task(self._execute(attempt))
-        self._tasks.add(running)
-        running.add_done_callback(self._tasks.discard)
+        attempt.begin(self._ended)
 
     def _in_child(self, task: Task[Any, Any]) -> bool:
         if task.is_async:
@@ -208,66 +210,14 @@ class Worker:
             return task.settings.run_in == "process"
         return self._app.settings.runner_cls == "ProcessRunner"
 
-    async def _execute(self, attempt: Attempt) -> None:
-        try:
-            outcome = await attempt.run()
-            await self._settle(attempt, outcome)
-        except asyncio.CancelledError:
-            logger.warning("invocation:%s was not settled before the end: it will be run again", attempt.invocation_id)
-        finally:
-            self._held.pop(attempt.claim_id, None)
-            self._freed.set()
-            self.finished += 1
+    def _ended(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
+        self._settler.settle(attempt, outcome)
 
-    async def _settle(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        entry = self._settlement(attempt, outcome)
-        if entry is None:
-            return
-        settled: Outcome | None = None
-        while settled is None:
-            try:
-                settled = await self._session.append_entry(entry)
-            except BackendUnavailable as exc:
-                logger.warning("invocation:%s waits to be settled: %s", attempt.invocation_id, exc)
-                await asyncio.sleep(_SETTLE_RETRY)
-            except (SerializationError, PayloadTooLarge) as exc:
-                # The backend will never take it: left unsettled, it would be run again and again.
-                logger.error("invocation:%s cannot be settled: %s", attempt.invocation_id, exc)  # noqa: TRY400
-                now = self._app._connections.clock()
-                entry = _status(Failed, attempt.invocation, now, exception=exception_facts(exc))
-        if isinstance(settled, Refused):
-            logger.warning("invocation:%s: what it did is void: %s", attempt.invocation_id, settled.reason)
+    def _loop_ends(self) -> bool:
+        """True when not only an attempt but everything is cancelled."""
+        return self._claiming is not None and (self._claiming.done() or self._claiming.cancelling() > 0)
 
-    def _settlement(self, attempt: Attempt, outcome: AttemptOutcome) -> StatusMove | None:
-        now = self._app._connections.clock()
-        invocation = attempt.invocation
-        if isinstance(outcome, Returned):
-            logger.debug("invocation:%s of %s succeeded", attempt.invocation_id, attempt.task.task_id)
-            return _status(Succeeded, invocation, now, result=outcome.result)
-        if isinstance(outcome, Raised):
-            return self._failure(attempt, outcome, now)
-        return _status(HandedBack, invocation, now) if outcome.reason == "shutdown" else None
-
-    def _failure(self, attempt: Attempt, outcome: Raised, now: float) -> Failed | Retried:
-        state = attempt.invocation.state
-        what = f"{outcome.exception.type}: {outcome.exception.message}"
-        if not attempt.task.settings.retries.allows(state.attempt, retryable=outcome.retryable):
-            logger.error("invocation:%s of %s failed: %s", attempt.invocation_id, attempt.task.task_id, what)
-            return _status(Failed, attempt.invocation, now, exception=outcome.exception)
-        settings = self._app.settings
-        delay = backoff(
-            attempt.invocation_id, state.attempt, base=settings.retry_backoff, cap=settings.retry_backoff_max
-        )
-        logger.warning(
-            "invocation:%s of %s failed in attempt %d, again in %.1f s: %s",
-            attempt.invocation_id,
-            attempt.task.task_id,
-            state.attempt,
-            delay,
-            what,
-        )
-        return _status(Retried, attempt.invocation, now, exception=outcome.exception, not_before=now + delay)
-
-
-def _status(kind: type[S], invocation: Invocation, now: float, **news: Any) -> S:
-    return status_entry(kind, invocation.registration, invocation.state, now=now, cause=invocation.latest.id, **news)
+    def _settled(self, attempt: Attempt) -> None:
+        self._held.pop(attempt.claim_id, None)
+        self._freed.set()
+        self.finished += 1

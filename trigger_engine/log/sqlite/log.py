@@ -7,11 +7,8 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import msgspec
 
 from trigger_engine.log.claims import ReportedClaims
 from trigger_engine.log.contract import (
@@ -28,17 +25,15 @@ from trigger_engine.log.contract import (
     RunnerRow,
 )
 from trigger_engine.log.sqlite import appending, checkpoints, claiming, leases, reading, runners, trimming
-from trigger_engine.log.sqlite.appending import Outdated, Stored
 from trigger_engine.log.sqlite.apps import ensure_app
 from trigger_engine.log.sqlite.boot_clock import BootClock
 from trigger_engine.log.sqlite.channel import Channel
 from trigger_engine.log.sqlite.database import Database, identity
 from trigger_engine.log.sqlite.file_system import check_file_system
-from trigger_engine.log.sqlite.known_rows import KnownRows
-from trigger_engine.log.sqlite.recent import RecentEntries
 from trigger_engine.log.sqlite.schema import prepare
 from trigger_engine.log.sqlite.turnstile import Turnstile
 from trigger_engine.log.sqlite.wakeup import Wakeup, notify
+from trigger_engine.log.sqlite.writing import Writing, Written
 
 if TYPE_CHECKING:
     from trigger_engine.log.sqlite.backend import SQLiteSettings
@@ -71,7 +66,8 @@ class SQLiteLog(EventLog):
         self._wakeup = Wakeup(path, app_id)
         self._locks = leases.LeaseLocks(path)
         self._reported = ReportedClaims()
-        self._memory = _Memory()
+        self._written = Written()
+        self._writing = Writing(app_id, self._wakeup, self._written)
 
     async def prepare(self) -> None:
         """Opens the file, or makes it. Raises BackendUnavailable, ConfigError."""
@@ -81,7 +77,7 @@ class SQLiteLog(EventLog):
     async def append(self, parts: Sequence[Part]) -> list[Outcome]:
         encoded = appending.encode_parts(parts)
         return await self._writer.run(
-            partial(_append, app_id=self._app_id, parts=parts, encoded=encoded, now=self._clock(), memory=self._memory),
+            partial(self._writing.append, parts=parts, encoded=encoded, now=self._clock()),
             seconds=self._patience,
         )
 
@@ -89,10 +85,11 @@ class SQLiteLog(EventLog):
         deadline = self._loop.time() + wait
         with self._wakeup.listening() if wait > 0 else nullcontext():
             while True:
-                last = self._wakeup.entries.last
-                batch = self._memory.recent.after(after, limit, identity(self._path))
-                if batch is None:
+                last, others = self._wakeup.entries.last, self._wakeup.others
+                batch = self._written.after(after, limit, others, identity(self._path))
+                if batch is None or wait <= 0:
                     batch = await self._read(reading.read, after, limit, self._path)
+                    self._written.read(batch, others)
                 left = deadline - self._loop.time()
                 if batch.entries or left <= 0:
                     return batch
@@ -122,7 +119,7 @@ class SQLiteLog(EventLog):
                 now = self._clock()
                 request = claiming.Request(runner_id, of_tasks, of_queues, frozenset(holding), limit)
                 found = await self._writer.run(
-                    partial(_claim, app_id=self._app_id, request=request, now=now, memory=self._memory),
+                    partial(self._writing.claim, request=request, now=now),
                     seconds=self._patience,
                 )
                 left = deadline - self._loop.time()
@@ -169,15 +166,15 @@ class SQLiteLog(EventLog):
             step = min(trimming.STEP, limit - removed)
             now_removed = await self._write(trimming.trim, before, keys_before=keys_before, limit=step, path=self._path)
             removed += now_removed
-            self._memory.forget()
+            self._written.forget()
             if now_removed < step or removed >= limit:
                 await self._sweep()
                 return removed
 
     async def clear(self) -> None:
         await self._write(trimming.clear)
-        self._memory.forget()
-        notify(self._path, self._app_id, queue=True)
+        self._written.forget()
+        notify(self._wakeup, queue=True)
         await self.tail()
         await self._sweep()
 
@@ -224,58 +221,3 @@ def _bound(
     options: dict[str, Any],
 ) -> T:
     return work(connection, app_id, *args, **options)
-
-
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    """What an open log keeps of what it wrote."""
-
-    recent: RecentEntries = field(default_factory=RecentEntries)
-    rows: KnownRows = field(default_factory=KnownRows)
-
-    def forget(self) -> None:
-        self.recent.forget()
-        self.rows.forget()
-
-    def take(self, stored: Stored, file: object) -> None:
-        """Keeps what was just committed to a file."""
-        accepted = stored.admission.accepted
-        if accepted:
-            sizes = [len(stored.encoded[id(entry)]) for _, entry in accepted]
-            source = (stored.log_id, file)
-            self.recent.add(source, accepted, sizes)
-            self.rows.note(source, stored.rows)
-
-
-def _append(
-    database: Database, *, app_id: str, parts: Sequence[Part], encoded: appending.Encoded, now: float, memory: _Memory
-) -> list[Outcome]:
-    def trusting(connection: sqlite3.Connection) -> Stored:
-        return appending.append_trusting(
-            connection, app_id, parts, encoded=encoded, now=now, known=memory.rows, file=database.file
-        )
-
-    def looking(connection: sqlite3.Connection) -> Stored:
-        return appending.append(connection, app_id, parts, encoded=encoded, now=now)
-
-    try:
-        stored = database.write(trusting)
-    except Outdated:
-        memory.rows.forget()
-        stored = database.write(looking)
-    memory.take(stored, database.file)
-    if stored.admission.accepted:
-        notify(database.path, app_id, queue=stored.admission.stirs_queue)
-    return stored.admission.outcomes
-
-
-def _claim(database: Database, *, app_id: str, request: claiming.Request, now: float, memory: _Memory) -> claiming.Look:
-    seen = database.read(lambda connection: claiming.look(connection, app_id, request, now))
-    if not seen.due:
-        return seen
-    taken, stored = database.write(lambda connection: claiming.take(connection, app_id, request, now))
-    memory.take(stored, database.file)
-    if taken.claims.started:
-        notify(database.path, app_id, queue=False)
-    claims = msgspec.structs.replace(taken.claims, stranded=seen.claims.stranded, revoked=seen.claims.revoked)
-    return claiming.Look(claims, taken.due, taken.next_due)

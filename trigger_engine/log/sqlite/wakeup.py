@@ -33,6 +33,8 @@ class Wakeup:
         self.queue = Bell(self._loop)
         self.path = path
         self.app_id = app_id
+        self.others = object()
+        """The newest sign of an append by somebody else; another object after each."""
         self.socket: WakeSocket | None = None
         self._tried_socket = False
         self._listeners = 0
@@ -68,6 +70,7 @@ class Wakeup:
             self._loop.remove_reader(self.socket.fileno())
             self.socket.close()
             self.socket = None
+        self.others = object()
         self.ring(queue=True)
 
     def _listen(self) -> None:
@@ -84,12 +87,14 @@ class Wakeup:
             return
         kinds = {message[:1] for message in self.socket.messages() if message[1:] == self.app_id.encode()}
         if kinds:
+            self.others = object()
             self.ring(queue=_QUEUE_MOVED in kinds)
 
     def _poll(self) -> None:
         state = self._file_state()
         if state != self._seen:
             self._seen = state
+            self.others = object()
             self.ring(queue=True)
         self._timer = self._loop.call_later(POLL_SECONDS, self._poll)
 
@@ -117,7 +122,8 @@ class _OpenLogs(Guarded):
         with self.gate:
             self._wakeups.get(wakeup.path, weakref.WeakSet()).discard(wakeup)
 
-    def notify(self, path: str, app_id: str, *, queue: bool) -> None:
+    def notify(self, writer: Wakeup, *, queue: bool) -> None:
+        path, app_id = writer.path, writer.app_id
         with self.gate:
             wakeups = list(self._wakeups.get(path, ()))
             if AVAILABLE:
@@ -126,6 +132,8 @@ class _OpenLogs(Guarded):
                 others.send((_QUEUE_MOVED if queue else _APPENDED) + app_id.encode(), own)
         for wakeup in wakeups:
             if wakeup.app_id == app_id:
+                if wakeup is not writer:
+                    wakeup.others = object()
                 wakeup.ring(queue=queue)
 
     def drop_inherited(self) -> None:
@@ -139,6 +147,6 @@ class _OpenLogs(Guarded):
 _open_logs = _OpenLogs()
 
 
-def notify(path: str, app_id: str, *, queue: bool) -> None:
-    """Wakes whoever waits for this app's log in this file; called from any thread, right after a commit."""
-    _open_logs.notify(path, app_id, queue=queue)
+def notify(writer: Wakeup, *, queue: bool) -> None:
+    """Wakes whoever waits for this log; called by the open log that wrote, from any thread, right after a commit."""
+    _open_logs.notify(writer, queue=queue)
