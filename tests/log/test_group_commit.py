@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from trigger_engine.entries.facts import EventEmitted
-from trigger_engine.errors import BackendUnavailable, NothingStored, SerializationError
+from trigger_engine.errors import BackendUnavailable, NothingStored, PayloadTooLarge, SerializationError
 from trigger_engine.log.contract import Accepted, EventLog, Outcome, Part, Refused
 from trigger_engine.log.group_commit import GroupCommit
 from trigger_engine.log.memory import MemTrigger
@@ -25,6 +25,7 @@ class SlowLog:
         self.gate = asyncio.Event()
         self.entered = asyncio.Event()
         self.errors: list[Exception] = []
+        self.never = ""
 
     async def append(self, parts: Sequence[Part]) -> list[Outcome]:
         self.batches.append([[entry.id for entry in part] for part in parts])
@@ -32,6 +33,8 @@ class SlowLog:
         await self.gate.wait()
         if self.errors:
             raise self.errors.pop(0)
+        if any(entry.id == self.never for part in parts for entry in part):
+            raise PayloadTooLarge("over the server's limit")
         return await self._log.append(parts)
 
 
@@ -106,6 +109,17 @@ async def test_a_part_that_cannot_be_encoded_fails_its_caller_alone(commits: Gro
     slow.gate.set()
     assert await first == [Accepted(1)]
     assert await good == [Accepted(2)]
+
+
+async def test_a_part_that_the_log_does_not_take_fails_its_caller_alone(commits: GroupCommit, slow: SlowLog) -> None:
+    first = await under_way(slow, commits)
+    tasks = [begin(commits, (event(name),)) for name in "abc"]
+    await asyncio.sleep(0)
+    slow.never = "b"
+    slow.gate.set()
+    outcomes = await asyncio.gather(first, *tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [list, list, PayloadTooLarge, list]
+    assert slow.batches[1:] == [[["a"], ["b"], ["c"]], [["a"]], [["b"]], [["c"]]]
 
 
 async def test_parts_of_one_call_stay_together(commits: GroupCommit, slow: SlowLog) -> None:

@@ -16,6 +16,7 @@ from trigger_engine.entries.facts import (
     LeaderEntry,
     Position,
     StatusEntry,
+    StatusMove,
     TriggerFired,
 )
 from trigger_engine.log.contract import Accepted, Outcome, Part, Refused
@@ -25,6 +26,7 @@ REGISTRATIONS = (InvocationRegistered, TriggerFired)
 _STIRRING = WAITING | {InvocationStatus.CANCELLED}
 _KEYED = frozenset({EventEmitted, InvocationRegistered})
 _OF_A_TERM = frozenset(get_args(LeaderEntry))
+_MOVES = frozenset(get_args(StatusMove))
 
 
 @dataclass(slots=True)
@@ -109,17 +111,14 @@ def _admit_entry(entry: AnyEntry, standing: Standing, admission: Admission) -> P
         return known
     position = standing.tail + 1
     kind = type(entry)
-    if kind is not EventEmitted:
+    if kind in _MOVES:
+        _move(entry, standing, admission, position)  # type: ignore[arg-type]
+    elif kind is not EventEmitted:
         _check_term(entry, standing)
-        if isinstance(entry, StatusEntry):
-            moved = standing.states[entry.invocation_id] = _moved(entry, standing, position)
-            admission.moved[entry.invocation_id] = moved
-        elif isinstance(entry, REGISTRATIONS):
-            state = standing.states[entry.invocation_id] = registered_state(entry, position)
-            admission.moved[entry.invocation_id] = state
-            standing.registered_at[entry.invocation_id] = position
-        elif isinstance(entry, LeaderElected):
-            standing.terms[entry.name] = admission.elected[entry.name] = position
+        if kind in REGISTRATIONS:
+            _register(entry, standing, admission, position)  # type: ignore[arg-type]
+        elif kind is LeaderElected:
+            standing.terms[entry.name] = admission.elected[entry.name] = position  # type: ignore[union-attr]
     standing.tail = standing.ids[entry.id] = position
     admission.accepted.append((position, entry))
     return position
@@ -128,8 +127,8 @@ def _admit_entry(entry: AnyEntry, standing: Standing, admission: Admission) -> P
 def _known_position(entry: AnyEntry, standing: Standing) -> Position | None:
     """Where the entry stands already. A registered invocation's registration does, though it may be trimmed."""
     known = standing.ids.get(entry.id)
-    if known is None and isinstance(entry, REGISTRATIONS):
-        return standing.registered_at.get(entry.invocation_id)
+    if known is None and type(entry) in REGISTRATIONS:
+        return standing.registered_at.get(entry.invocation_id)  # type: ignore[union-attr]
     return known
 
 
@@ -138,14 +137,20 @@ def _check_term(entry: AnyEntry, standing: Standing) -> None:
         raise _Void(f"the leader of term {entry.term} was replaced")  # type: ignore[union-attr]
 
 
-def _moved(entry: StatusEntry, standing: Standing, position: Position) -> InvocationState:
+def _move(entry: StatusMove, standing: Standing, admission: Admission, position: Position) -> None:
     state = standing.states.get(entry.invocation_id)
     if state is None:
         raise _Void(f"no invocation {entry.invocation_id} is registered")
     moved = move(state, entry, position)
     if isinstance(moved, str):
         raise _Void(moved)
-    return moved
+    standing.states[entry.invocation_id] = admission.moved[entry.invocation_id] = moved
+
+
+def _register(entry: Registration, standing: Standing, admission: Admission, position: Position) -> None:
+    state = registered_state(entry, position)
+    standing.states[entry.invocation_id] = admission.moved[entry.invocation_id] = state
+    standing.registered_at[entry.invocation_id] = position
 
 
 def registered_state(registration: Registration, position: Position) -> InvocationState:

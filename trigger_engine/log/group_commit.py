@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from trigger_engine.entries.encoding import encode_entry
-from trigger_engine.errors import BackendUnavailable, NothingStored
+from trigger_engine.errors import BackendUnavailable, NothingStored, PayloadTooLarge, SerializationError
 from trigger_engine.log.contract import EventLog, Outcome, Part
 
 MAX_ENTRIES = 2_000
@@ -66,7 +66,7 @@ class GroupCommit:
 
     async def append_all(self, parts: Sequence[Part]) -> list[Outcome]:
         """Appends several parts in one atomic write, in order; raises what `append` raises, for all of them."""
-        size = sum(len(encode_entry(entry)) for part in parts for entry in part)
+        size = sum([len(encode_entry(entry)) for part in parts for entry in part])
         if self._closed:
             raise BackendUnavailable("the log was closed while something was appended: keep `async with app` open")
         if not parts:
@@ -127,14 +127,24 @@ class GroupCommit:
         try:
             if self._unsettled:
                 await self._send(self._unsettled)
-            outcomes = await self._send([part for request in batch for part in request.parts])
         except Exception as exc:
-            for request in batch:
-                if not request.done.done():
-                    request.done.set_exception(exc)
+            _fail(batch, exc)
+        else:
+            await self._append_together(batch)
+
+    async def _append_together(self, requests: Sequence[_Request]) -> None:
+        try:
+            outcomes = await self._send([part for request in requests for part in request.parts])
+        except Exception as exc:
+            if isinstance(exc, (SerializationError, PayloadTooLarge)) and len(requests) > 1:
+                # One of them is not to be stored; which one shows alone.
+                for request in requests:
+                    await self._append_together([request])
+            else:
+                _fail(requests, exc)
             return
         start = 0
-        for request in batch:
+        for request in requests:
             end = start + len(request.parts)
             if not request.done.done():
                 request.done.set_result(outcomes[start:end])
@@ -164,8 +174,12 @@ class GroupCommit:
 
     def _fail_waiting(self) -> None:
         stopped = BackendUnavailable("the append was cut off, its effect is unknown: make the same call again")
-        for request in (*self._under_way, *self._queue):
-            if not request.done.done():
-                request.done.set_exception(stopped)
+        _fail([*self._under_way, *self._queue], stopped)
         self._under_way = []
         self._queue.clear()
+
+
+def _fail(requests: Sequence[_Request], exc: Exception) -> None:
+    for request in requests:
+        if not request.done.done():
+            request.done.set_exception(exc)

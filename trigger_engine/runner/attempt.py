@@ -74,7 +74,10 @@ AttemptOutcome = Returned | Raised | Stopped
 
 
 class Attempt:
-    """Runs a claimed invocation once, in a task of its own. `stop` may be called from the event loop at any time."""
+    """Runs a claimed invocation once, in a task of its own. `stop` may be called from the event loop at any time.
+
+    `tell` is called once with what came of it; `loop_ends` says whether a cancellation comes from the loop's end.
+    """
 
     def __init__(
         self,
@@ -85,6 +88,7 @@ class Attempt:
         threads: Threads,
         children: Children | None,
         max_bytes: int,
+        tell: Callable[[Attempt, AttemptOutcome], None],
         loop_ends: Callable[[], bool],
     ) -> None:
         self.task = task
@@ -97,10 +101,10 @@ class Attempt:
         self._threads = threads
         self._children = children
         self._max_bytes = max_bytes
+        self._tell = tell
         self._loop_ends = loop_ends
         self._running: asyncio.Task[Returned | Raised] | None = None
         self._timer: TimerHandle | None = None
-        self._tell: Callable[[Attempt, AttemptOutcome], None] | None = None
         self._given_up = False
 
     def stop(self, reason: StopReason) -> None:
@@ -120,9 +124,8 @@ class Attempt:
             awaited = awaited.cr_await
         return tuple(place)
 
-    def begin(self, ended: Callable[[Attempt, AttemptOutcome], None]) -> None:
-        """Lets it run; `ended` is called with what came of it."""
-        self._tell = ended
+    def begin(self) -> None:
+        """Lets it run."""
         self._timer = self._start_timer()
         # A task for user code alone: one that cancels itself must not look like the loop ending us.
         self._running = asyncio.get_running_loop().create_task(self._outcome())
@@ -153,9 +156,10 @@ class Attempt:
         self.ended = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._tell is not None:
-            whole = outcome is not None and self.stop_reason is None
-            self._tell(self, outcome if whole else self._stopped(outcome))
+        if outcome is None or self.stop_reason is not None:
+            self._tell(self, self._stopped(outcome))
+        else:
+            self._tell(self, outcome)
 
     async def _outcome(self) -> Returned | Raised:
         try:

@@ -14,7 +14,7 @@ from trigger_engine.entries.facts import Position, Started, TriggerFired
 from trigger_engine.errors import BackendUnavailable
 from trigger_engine.log.claims import started
 from trigger_engine.log.contract import Claims, Invocation
-from trigger_engine.runner.attempt import Attempt, AttemptOutcome, Timers
+from trigger_engine.runner.attempt import Attempt, Timers
 from trigger_engine.runner.callables import describe
 from trigger_engine.runner.processes import ChildProcesses
 from trigger_engine.runner.settling import Settler, handed_back
@@ -198,10 +198,11 @@ class Worker:
             threads=self._threads,
             children=self._children if self._in_child(task) else None,
             max_bytes=self._app.settings.max_payload_bytes,
+            tell=self._settler.settle,
             loop_ends=self._loop_ends,
         )
         self._held[attempt.claim_id] = attempt
-        attempt.begin(self._ended)
+        attempt.begin()
 
     def _in_child(self, task: Task[Any, Any]) -> bool:
         if task.is_async:
@@ -209,9 +210,6 @@ class Worker:
         if task.settings.run_in is not None:
             return task.settings.run_in == "process"
         return self._app.settings.runner_cls == "ProcessRunner"
-
-    def _ended(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        self._settler.settle(attempt, outcome)
 
     def _loop_ends(self) -> bool:
         """True when not only an attempt but everything is cancelled."""
