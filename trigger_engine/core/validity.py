@@ -51,8 +51,8 @@ STATUS_TYPES: tuple[type[StatusEntry], ...] = (
 
 
 _TERM_TYPES: tuple[type[LeaderEntry], ...] = (
-    TriggersDeclared, TriggerSuspended, TriggerResumed, TriggerRetired, TriggerRejected, Judged, FilterFailed,
-    ChainEnded, BacklogExceeded,
+    TriggersDeclared, TriggerSuspended, TriggerResumed, TriggerRetired, TriggerRejected, FilterFailed, ChainEnded,
+    BacklogExceeded,
 )  # fmt: skip
 
 
@@ -89,6 +89,7 @@ class Validity:
             RetentionApplied: self._read_retention,
             **dict.fromkeys(STATUS_TYPES, self._read_status),
             **dict.fromkeys(_TERM_TYPES, self._read_term),
+            Judged: self._read_judged,
         }
 
     def state(self) -> ValidityState:
@@ -141,6 +142,11 @@ class Validity:
 
     def _read_term(self, _: Position, entry: LeaderEntry) -> str | None:
         return None if entry.term in self._current else self._stale(entry)
+
+    def _read_judged(self, position: Position, entry: Judged) -> str | None:
+        """A leader that has read more than there is has read another log: this one is a restored older state of it."""
+        ahead = None if entry.upto < position else "it judges what is not there yet"
+        return self._read_term(position, entry) or ahead
 
     def _read_tick(self, _: Position, entry: CronTicked) -> str | None:
         return self._first(entry) if entry.term in self._current else self._stale(entry)

@@ -12,6 +12,7 @@ from trigger_engine.entries.facts import (
     CronTicked,
     EventEmitted,
     InvocationRegistered,
+    Judged,
     LeaderElected,
     LeaderEntry,
     Position,
@@ -135,6 +136,8 @@ def _known_position(entry: AnyEntry, standing: Standing) -> Position | None:
 def _check_term(entry: AnyEntry, standing: Standing) -> None:
     if is_of_a_term(entry) and entry.term not in standing.terms.values():  # type: ignore[union-attr]
         raise _Void(f"the leader of term {entry.term} was replaced")  # type: ignore[union-attr]
+    if type(entry) is Judged and entry.upto > standing.tail:
+        raise _Void(f"it judges up to {entry.upto}, and the log ends at {standing.tail}: it was made for another one")
 
 
 def _move(entry: StatusMove, standing: Standing, admission: Admission, position: Position) -> None:

@@ -4,6 +4,7 @@ Validity. An entry is void, for every reader alike, when
 - a valid entry with its id stands before it (what is void is dropped first: a former leader's void run and its
   successor's valid one share their derived id);
 - it has a `term` that is not the position of the newest `LeaderElected` of that name before it;
+- it is a `Judged` up to a position that is not before it: its leader has read what a restored older log has not;
 - it is a status entry that `core.lifecycle.move` does not allow after what precedes it, or its invocation is unknown.
 A log that can decides this at append (`refuses_void` is true); another stores the entry and every fold drops it.
 

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from trigger_engine.errors import ConfigError
 from trigger_engine.log.sqlite.failures import is_of_the_file, translated
 from trigger_engine.log.sqlite.forks import Guarded
-from trigger_engine.log.sqlite.turnstile import Turnstile, run_folder
+from trigger_engine.log.sqlite.turnstile import PRIVATE_FILE, Turnstile, run_folder
 
 T = TypeVar("T")
 
@@ -91,6 +91,7 @@ class Database(Guarded):
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
+        _make_private(self.path)
         connection = sqlite3.connect(
             self.path,
             timeout=self._options.busy_timeout,
@@ -119,11 +120,19 @@ class Database(Guarded):
         """Saves what the old file's write-ahead log holds, and keeps that log from being taken for the new file's."""
         with suppress(sqlite3.DatabaseError):
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        self._disconnect()
+        # While the old one is open no new one can have its inode.
         if self._wal is not None and identity(f"{self.path}-wal") == self._wal:
             for suffix in ("-wal", "-shm"):
                 with suppress(FileNotFoundError):
                     os.unlink(self.path + suffix)
+        self._disconnect()
+
+
+def _make_private(path: str) -> None:
+    """Makes the file where there is none: SQLite's would be for everybody. Its companions get the same mode."""
+    # What is wrong with the path, SQLite says. One that is there is left alone: closing it would free SQLite's locks.
+    with suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE))
 
 
 def identity(path: str) -> tuple[int, int] | None:

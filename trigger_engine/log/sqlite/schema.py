@@ -102,9 +102,14 @@ VERSION = len(STEPS)
 
 def prepare(connection: sqlite3.Connection, turnstile: Turnstile, path: str) -> None:
     """Makes the file a current one. Raises ConfigError for a file that is another program's, or of a newer version."""
-    if _version(connection, path) < VERSION:
-        with turnstile:
-            _use_write_ahead_log(connection, path)
+    version = _version(connection, path)
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    if version == VERSION and mode == "wal":
+        return
+    with turnstile:
+        # A copy that VACUUM INTO has made has none.
+        _use_write_ahead_log(connection, path)
+        if version < VERSION:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 _migrate(connection, path)

@@ -11,6 +11,10 @@ if sys.platform != "win32":  # There, writers compete by SQLite's busy handler a
     import fcntl
 
 
+PRIVATE_FILE, PRIVATE_FOLDER = 0o660, 0o770
+"""For user and group, as far as the umask allows: the log holds payloads, and who can open a lock can hold it."""
+
+
 def run_folder(path: str) -> str:
     """The folder beside a database file for what only running processes need; it may be removed while none runs."""
     return f"{path}-run"
@@ -52,8 +56,8 @@ class FileLock:
 
     def _open(self) -> int:
         if self._fd is None:
-            os.makedirs(self._folder, exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            os.makedirs(self._folder, mode=PRIVATE_FOLDER, exist_ok=True)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
         return self._fd
 
     def __del__(self) -> None:
@@ -61,7 +65,7 @@ class FileLock:
 
 
 class Turnstile:
-    """`with turnstile:` one writer at a time, in the order in which they came.
+    """`with turnstile:` one writer at a time, in the order in which they came; for one thread, which may nest it.
 
     One waits for `write`, the others for `next`: whoever has just written queues behind them.
     """
@@ -69,18 +73,24 @@ class Turnstile:
     def __init__(self, folder: str) -> None:
         self._next = FileLock(folder, "next.lock")
         self._write = FileLock(folder, "write.lock")
+        self._entered = 0
 
     def __enter__(self) -> None:
-        self._next.lock()
-        try:
-            self._write.lock()
-        finally:
-            self._next.unlock()
+        # A write that finds a new file makes its tables first; queueing again, it would wait for whoever waits for it.
+        if not self._entered:
+            self._next.lock()
+            try:
+                self._write.lock()
+            finally:
+                self._next.unlock()
+        self._entered += 1
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._write.unlock()
+        self._entered -= 1
+        if not self._entered:
+            self._write.unlock()
 
     def close(self) -> None:
         """Closes the files of both locks."""

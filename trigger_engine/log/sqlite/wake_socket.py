@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 from trigger_engine.log.fresh import fresh_id
+from trigger_engine.log.sqlite.turnstile import PRIVATE_FOLDER
 
 PREFIX = "wake-"
 MAX_MESSAGE = 1_024
@@ -25,7 +26,7 @@ class WakeSocket:
     """A socket of this process in the run folder. Raises OSError where none can be bound."""
 
     def __init__(self, folder: str) -> None:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(folder, mode=PRIVATE_FOLDER, exist_ok=True)
         self.name = PREFIX + fresh_id()[:20]
         path = os.path.join(folder, self.name)
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -10,7 +10,7 @@ import pytest
 
 from trigger_engine.entries.facts import AnyEntry, EventEmitted
 from trigger_engine.errors import SerializationError
-from trigger_engine.log.contract import Accepted, EventLog
+from trigger_engine.log.contract import Accepted, EventLog, Refused
 from trigger_engine.testing.conformance.harness import LogHarness, LogSuite, append, assert_void, ids, read_all
 from trigger_engine.testing.conformance.sample_entries import elected, event, fired, judged, registration
 
@@ -124,6 +124,14 @@ class TermsSuite(LogSuite):
         await append(log, event("a"))
         (outcome,) = await log.append([(judged("j1", 1),)])
         assert_void(log, outcome)
+
+    async def test_a_judgement_of_what_is_not_there_is_refused(self, log: EventLog) -> None:
+        term = await append(log, elected("l1"))
+        ahead = (await log.tail()).position + 1_000_000
+        (outcome,) = await log.append([(fired("r1", term), judged("j1", term, ahead))])
+        if log.refuses_void:
+            assert isinstance(outcome, Refused)
+            assert await ids(log) == ["l1"]
 
     async def test_a_refused_part_takes_nothing_with_it(self, log: EventLog) -> None:
         old = await append(log, elected("l1"))

@@ -1,0 +1,168 @@
+"""Somebody writes what he likes into the store: none of his code runs, and nothing of his is imported."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.support.apps import MakeApp
+from tests.support.reading import entries_of_type
+from tests.support.waiting import wait_until
+from trigger_engine import InvocationStatus, TriggerBuilder
+from trigger_engine.entries.definitions import (
+    CallableFilter,
+    EventCondition,
+    ProvidedArguments,
+    TriggerDefinition,
+)
+from trigger_engine.entries.facts import (
+    InvocationRegistered,
+    LeaderElected,
+    TriggerFired,
+    TriggersDeclared,
+)
+from trigger_engine.errors import RecordNotFound
+from trigger_engine.runner.leadership import LEASE
+
+TRAP = "import pathlib; pathlib.Path(__file__).with_suffix('.sprung').touch()\n"
+TASKS = [
+    "os.system",
+    "subprocess.call",
+    "builtins.eval",
+    "posix.system",
+    "trap_module.run",
+    "trap_module",
+    "trap_package.inner.run",
+    "..trap_module.run",
+    "/tmp/trap.py:run",
+    "tests.security.trap_module.run",
+    "shop\0.tasks.run",
+    "__main__.run",
+    "",
+    ".",
+    "shop..tasks.run",
+]
+
+HOSTILE_TEXTS = [
+    "'; DROP TABLE events; --",
+    '" OR 1=1 --',
+    "%",
+    "_",
+    "\\",
+    "100%_\\'",
+    "? ?1 :name @name $name",
+    "json_each(?)",
+    "\u202eevil",
+    "a\x00b",
+]
+
+
+def raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.msgpack.encode(value))
+
+
+@pytest.fixture
+def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Modules on the import path that tell when they are imported."""
+    folder = tmp_path / "path"
+    (folder / "trap_package").mkdir(parents=True)
+    for name in ("trap_module", "trap_package/__init__", "trap_package/inner"):
+        (folder / f"{name}.py").write_text(TRAP)
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+def sprung(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*.sprung")]
+
+
+def call(task_id: str, number: int) -> InvocationRegistered:
+    return InvocationRegistered(
+        id=f"hostile-{number}",
+        time=0.0,
+        invocation_id=f"hostile-{number}",
+        task_id=task_id,
+        arguments=raw({"command": "touch /tmp/sprung", "args": ["touch", "/tmp/sprung"]}),
+    )
+
+
+async def test_calls_of_what_the_app_does_not_know_wait_and_import_nothing(make_app: MakeApp, trap: Path) -> None:
+    app = make_app()
+
+    @app.task(task_id="shop.tasks.quick")
+    async def quick() -> str:
+        return "fine"
+
+    before = set(sys.modules)
+    async with app:
+        session = await app._connections.session()
+        await session.append_all([(call(task_id, number),) for number, task_id in enumerate(TASKS)])
+        async with app.runner() as runner:
+            assert await (await quick()).result(timeout=20) == "fine"
+            for number in range(len(TASKS)):
+                assert await (await app.invocation(f"hostile-{number}")).status() is InvocationStatus.REGISTERED
+            assert runner.failed is None
+    assert not sprung(trap)
+    assert not {name for name in set(sys.modules) - before if name.startswith(("trap", "subprocess", "posix"))}
+
+
+async def test_declared_functions_are_names_that_are_never_looked_up(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A declaration in the log may name any filter and provider; only those of the app's own triggers are called."""
+    app = make_app()
+    called: list[object] = []
+    monkeypatch.setattr("os.system", called.append)
+
+    @app.task(task_id="shop.tasks.note", triggers=TriggerBuilder().on_event("paid"))
+    async def note() -> str:
+        return "fine"
+
+    hostile = [
+        TriggerDefinition(
+            id=f"hostile-{number}",
+            slot=f"{task_id}#{number}",
+            task_id=task_id,
+            logic="or",
+            conditions=(EventCondition(id=f"event:made{number}", event_code="made", payload_filter=wanted),),
+            providers=(ProvidedArguments(context="event", name="os.system", code="0"),),
+        )
+        for task_id in ("shop.tasks.note", "os.system")
+        for number, wanted in enumerate((None, CallableFilter(name="os.system", code="0")), start=1)
+    ]
+    async with app:
+        session = await app._connections.session()
+        await session.append_entry(LeaderElected(id="leader:hostile", time=0.0, name=LEASE, runner_id="hostile"))
+        term = (await session.log.tail()).position
+        await session.append_entry(
+            TriggersDeclared(id="declared:hostile", time=0.0, term=term, triggers=tuple(hostile), from_start=True)
+        )
+        async with app.runner() as runner:
+            await app.emit_events([("made", {}), ("paid", {})])
+            fired = await wait_until(lambda: entries_of_type(app, TriggerFired))
+            assert [run.task_id for run in fired] == ["shop.tasks.note"]
+            assert runner.failed is None
+    assert not called
+
+
+async def test_hostile_text_stays_text_in_the_history(make_app: MakeApp) -> None:
+    """Whatever ids, codes and filters say, they are values of a query, never a part of it."""
+    app = make_app()
+    async with app, app.history() as history:
+        for text in HOSTILE_TEXTS:
+            await app.emit_event(text, {"text": text})
+        for text in HOSTILE_TEXTS:
+            (found,) = await history.events(event_code=text)
+            assert found.event_code == text
+            searched = [event.payload["text"] for event in await history.events(text=text)]
+            assert text in searched or json.dumps(text) != f'"{text}"'
+            assert all(text in json.dumps(one, ensure_ascii=False) for one in searched)
+            assert not await history.events(emitted_by=text)
+            assert not await history.trigger_runs(event_id=text, trigger_id=text)
+            assert not await history.invocations(task_id=text)
+            with pytest.raises(RecordNotFound):
+                await history.event(text)
+        assert len(await history.events()) == len(HOSTILE_TEXTS)
