@@ -128,6 +128,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(python=MAIN)
+def chaos(session: nox.Session) -> None:
+    """Kills, pauses and misleads processes, then checks everything; `-- --seed N` repeats a run's schedule."""
+    install(session, "test")
+    session.run("python", "-m", "tests.chaos.driver", *session.posargs)
+
+
+@nox.session(python=MAIN)
 def soak(session: nox.Session) -> None:
     """An hour of mixed load, sampled, judged and audited; `-- --minutes M` for less, `-- --keep docs` to keep it."""
     session.install("-e", ".[uvloop]", *nox.project.dependency_groups(PROJECT, "bench"))

@@ -97,7 +97,7 @@ def expected(log: Entries, limits: Limits, says: Says, *, track_keys: bool) -> E
     runs: list[Run] = []
     failures: set[tuple[str, str]] = set()
     for trigger_id in sorted({trigger.id for entry in declared for trigger in entry.triggers}):
-        runs += _runs_of(trigger_id, valid, limits, says, failures)
+        runs += runs_of(trigger_id, valid, limits, says, failures)
     return Expected(runs, failures)
 
 
@@ -183,7 +183,8 @@ def _declare(slots: dict[str, _Content], entry: TriggersDeclared) -> None:
         slots[trigger.slot] = _Content(trigger, False)
 
 
-def _runs_of(trigger_id: str, valid: Entries, limits: Limits, says: Says, failures: set[tuple[str, str]]) -> list[Run]:
+def runs_of(trigger_id: str, valid: Entries, limits: Limits, says: Says, failures: set[tuple[str, str]]) -> list[Run]:
+    """The runs of one trigger; `valid` holds no void entry. Filters that raise are added to `failures`."""
     runs: list[Run] = []
     history: list[_Met] = []
     fired_at = 0
