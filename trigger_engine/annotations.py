@@ -46,7 +46,7 @@ class ValueType:
         Raises SerializationError for what cannot be encoded, or would come back as something else.
         """
         if isinstance(value, msgspec.Raw):
-            return value
+            return self._codec.encode(value, what=what)
         sort = self._has_sets or isinstance(value, (set, frozenset))
         raw = self._codec.encode(value, what=what, canonical=sort)
         if self.problem is not None and not is_plain(value):

@@ -101,7 +101,7 @@ class TaskSignature:
             name: self._type(name).encode(value, what=f"task {self.task_id}, argument {name}")
             for name, value in arguments.items()
         }
-        return self._codec.encode(parts, what=f"task {self.task_id}, arguments")
+        return self._codec.pack(parts)
 
     def decode_arguments(self, raw: msgspec.Raw) -> dict[str, Any]:
         """Arguments as the annotated types; names that the signature no longer has, in msgpack builtins.

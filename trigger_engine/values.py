@@ -29,6 +29,7 @@ _WHAT_TO_PASS = (
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 
 _skip = msgspec.msgpack.Decoder(msgspec.Raw).decode
+_read = msgspec.msgpack.Decoder().decode
 _encode_payload = msgspec.msgpack.Encoder().encode
 
 
@@ -53,12 +54,17 @@ class Codec:
         """
         try:
             encoded = self._encode_canonical(value) if canonical else self._encode(value)
-            _check_depth(encoded)
+            if type(value) not in _SCALARS:
+                _check_readable(encoded)
         except Exception as exc:
             raise SerializationError(
                 f"{what}: a value of type {type_name(type(value))} cannot be encoded: {_reason(exc)}"
             ) from exc
         return msgspec.Raw(encoded)
+
+    def pack(self, encoded: Mapping[str, msgspec.Raw]) -> msgspec.Raw:
+        """One mapping of values that `encode` has made."""
+        return msgspec.Raw(self._encode(encoded))
 
     def decode(self, raw: msgspec.Raw | bytes, type_: Any, *, what: str) -> Any:
         """The value as the annotated type. Raises SerializationError when it is not of that type."""
@@ -257,11 +263,19 @@ def _check_depth(encoded: bytes) -> None:
         _skip(_SPARE_LEVELS + encoded)
 
 
+def _check_readable(encoded: bytes) -> None:
+    """Raises what a reader without annotations, deeper in its stack or deeper in an entry, would meet."""
+    _check_depth(encoded)
+    _read(encoded)
+
+
 def _reason(exc: Exception) -> str:
     if isinstance(exc, RecursionError):
         return _TOO_DEEP
     if isinstance(exc, UnicodeEncodeError):
         return "a str in it holds a lone surrogate, which is not text: pass bytes, or replace it"
+    if isinstance(exc, msgspec.DecodeError) and "hashable" in str(exc):
+        return "a key in it would come back as a mapping, which cannot be a key: give keys that are strings or numbers"
     if isinstance(exc, OverflowError) and "serialize ints" in str(exc):
         return "an int in it is beyond 64 bits: pass it as str"
     return str(exc) or type(exc).__name__

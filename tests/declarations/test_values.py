@@ -235,6 +235,11 @@ class Unwilling(BaseModel):
     it: Any = None
 
 
+@dataclass(frozen=True)
+class Key:
+    number: int = 1
+
+
 def cyclic() -> list[Any]:
     value: list[Any] = []
     value.append(value)
@@ -260,6 +265,9 @@ CANNOT_BE_ENCODED: list[tuple[Any, str]] = [
     (cyclic(), "it is nested too deeply, or contains itself"),
     (nested(sys.getrecursionlimit() + 1), "it is nested too deeply, or contains itself"),
     (nested(sys.getrecursionlimit() - 100), "it is nested too deeply, or contains itself"),
+    ({Key(): 1}, "a key in it would come back as a mapping, which cannot be a key: give keys that are strings"),
+    ([{"a": {(1, Key()): "x" * 300}}], "a key in it would come back as a mapping"),
+    ([msgspec.Raw(b"\xc1")], "MessagePack data is malformed"),
     (datetime.max.replace(tzinfo=timezone(timedelta(hours=-5))), "date value out of range"),
 ]
 

@@ -208,3 +208,8 @@ def eat(mebibytes: int) -> int:
 @app.task(run_in="process")
 def pid() -> int:
     return os.getpid()
+
+
+@app.task(run_in="process")
+def echo(value: Any) -> Any:
+    return value

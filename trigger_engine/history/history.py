@@ -12,8 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-import msgspec
-
 from trigger_engine.errors import BackendUnavailable, LogReplaced, LogTrimmed, QueryError, RecordNotFound
 from trigger_engine.history import (
     event_queries,
@@ -29,7 +27,7 @@ from trigger_engine.history.catch_up import CatchUp
 from trigger_engine.history.database import CacheBusy, CacheLost, Database
 from trigger_engine.history.explanation import ExplanationRecord, explanations
 from trigger_engine.history.invocation_queries import StatusFilter
-from trigger_engine.history.reading import Decode, Reading
+from trigger_engine.history.reading import Decode, Reading, readable
 from trigger_engine.history.records import (
     ActivityRecord,
     EventRecord,
@@ -72,7 +70,7 @@ class History:
         *,
         app_id: str,
         location: str,
-        decode: Decode = msgspec.msgpack.decode,
+        decode: Decode = readable,
         persistent: bool = True,
         cache_folder: Path | None = None,
         event_max_records: int = 0,

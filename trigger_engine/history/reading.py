@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from trigger_engine.core.filters import UNREADABLE
 from trigger_engine.core.ids import derive
 from trigger_engine.errors import QueryError
 from trigger_engine.history.rows import Progress
@@ -130,6 +131,14 @@ class Reading:
 
     def _mark(self) -> str:
         return derive("cursor", self.progress.log_id)[:8]
+
+
+def readable(value: bytes) -> Any:
+    """A stored value as builtins; one that cannot be read is a text that says so, and spoils no page."""
+    try:
+        return msgspec.msgpack.decode(value)
+    except UNREADABLE as exc:
+        return f"<cannot be read: {exc}>"
 
 
 ANY: tuple[Branch, ...] = (("TRUE", ()),)
