@@ -35,6 +35,7 @@ class Tally:
     async def wait_begun(self, wanted: int) -> None:
         """Until so many have begun."""
         self._wanted = wanted
+        self._enough.clear()
         if self.begun < wanted:
             await self._enough.wait()
 

@@ -47,7 +47,7 @@ GOALS: dict[tuple[str, str], tuple[Goal, ...]] = {
     **{("latency", f"one process, {pace}, p99"): (_less_than(5),) for pace in ("one at a time", "500 events/s")},
     **{
         ("latency", f"between two processes, {pace}, p50"): (_less_than(5),)
-        for pace in ("one at a time", "500 events/s")
+        for pace in ("one at a time, 20 ms apart", "500 events/s")
     },
     ("growth", "throughput, long log beside short log"): (_at_least(0.8),),
     ("growth", "start, from the shell to the first task's end"): (_less_than(1_000),),

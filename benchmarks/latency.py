@@ -1,8 +1,9 @@
 """How long from the call of `emit_event` to the start of the reacting task, on SQLite?
 
-One event at a time, and at 500 events a second, in one process and between two. Beside the median of one at a time:
-two durable commits of bare sqlite3 on the same disk in the same run, with the same pauses between them, as the raw
-limit of a pipeline that stores the event, and then the trigger run with its start.
+One event at a time, either as soon as the run before has ended (in one process, which knows when) or 20 ms apart, and
+at 500 events a second; in one process and between two. Beside the median of one at a time: two durable commits of bare
+sqlite3 on the same disk in the same run, with the same pauses between them, as the raw limit of a pipeline that stores
+the event, and then the trigger run with its start.
 """
 
 from __future__ import annotations
@@ -35,14 +36,17 @@ def measure(*, small: bool) -> Iterator[Figure]:
     """p50 and p99 of each case."""
     for between in (False, True):
         where = "between two processes" if between else "one process"
-        for pace, emit, full in (("one at a time", _one_at_a_time, 500), (f"{_RATE} events/s", _at_rate, 5_000)):
+        for pace, emit, full in PACES:
+            if between and emit is _one_after_another:
+                continue
             events = full // 20 if small else full
             medians, slowest, beside = [], [], []
             for _ in range(runs_of(small=small)):
                 with fresh_database() as path:
                     delays = in_loop(_delays(path, events, emit, between=between))
-                    if emit is _one_at_a_time:
-                        beside.append(_COMMITS * _commit_milliseconds(path.with_suffix(".raw"), events))
+                    if emit is not _at_rate:
+                        pause = _PAUSE if emit is _apart else 0.0
+                        beside.append(_COMMITS * _commit_milliseconds(path.with_suffix(".raw"), events, pause))
                 medians.append(median(delays))
                 slowest.append(quantiles(delays, n=100)[98])
             what = f"{_COMMITS} bare commits, p50" if beside else ""
@@ -51,7 +55,7 @@ def measure(*, small: bool) -> Iterator[Figure]:
 
 
 async def _delays(
-    database: Path, events: int, emit: Callable[[TriggerEngine, int], Awaitable[list[Emitted]]], *, between: bool
+    database: Path, events: int, emit: Callable[[BenchmarkApp, int], Awaitable[list[Emitted]]], *, between: bool
 ) -> list[float]:
     """Milliseconds for each event."""
     benchmark = BenchmarkApp(database)
@@ -59,26 +63,39 @@ async def _delays(
     async with app, AsyncExitStack() as stack:
         await app.emit_event("nobody listens")
         await stack.enter_async_context(runner_process(database) if between else app.runner())
-        await _one_at_a_time(app, _WARM_UP)
-        emitted = await emit(app, events)
+        await _apart(benchmark, _WARM_UP)
+        emitted = await emit(benchmark, events)
         delays = [(await _started(app, event_id) - begun) * 1_000 for event_id, begun in emitted]
         await stack.aclose()
         await check_books(app)
     return delays
 
 
-async def _one_at_a_time(app: TriggerEngine, events: int) -> list[Emitted]:
-    """Nothing asks the store while an event is on its way."""
+async def _one_after_another(benchmark: BenchmarkApp, events: int) -> list[Emitted]:
+    """Each when the run of the one before has ended; nothing asks the store while an event is on its way."""
+    emitted = []
+    before = benchmark.tally.begun
+    for number in range(events):
+        begun = time.time()
+        emitted.append((await benchmark.app.emit_event("ping", {"number": number}), begun))
+        await benchmark.tally.wait_begun(before + number + 1)
+        await _started(benchmark.app, emitted[-1][0])
+    return emitted
+
+
+async def _apart(benchmark: BenchmarkApp, events: int) -> list[Emitted]:
+    """With a pause; nothing asks the store while an event is on its way."""
     emitted = []
     for number in range(events):
         begun = time.time()
-        emitted.append((await app.emit_event("ping", {"number": number}), begun))
+        emitted.append((await benchmark.app.emit_event("ping", {"number": number}), begun))
         await asyncio.sleep(_PAUSE)
     return emitted
 
 
-async def _at_rate(app: TriggerEngine, events: int) -> list[Emitted]:
+async def _at_rate(benchmark: BenchmarkApp, events: int) -> list[Emitted]:
     """At their times, whether or not those before are durable."""
+    app = benchmark.app
 
     async def emit(number: int) -> Emitted:
         begun = time.time()
@@ -94,6 +111,13 @@ async def _at_rate(app: TriggerEngine, events: int) -> list[Emitted]:
     return [task.result() for task in tasks]
 
 
+PACES = (
+    ("one at a time", _one_after_another, 500),
+    (f"one at a time, {_PAUSE * 1_000:g} ms apart", _apart, 500),
+    (f"{_RATE} events/s", _at_rate, 5_000),
+)
+
+
 async def _started(app: TriggerEngine, event_id: str) -> float:
     """When the reacting task began."""
     (trigger,) = [one for one in app.registry.triggers.values() if one.task_id == "pong"]
@@ -106,7 +130,7 @@ async def _started(app: TriggerEngine, event_id: str) -> float:
     raise RuntimeError(f"event {event_id} has fired nothing after {_TRIES * _PAUSE:g} s")
 
 
-def _commit_milliseconds(path: Path, commits: int) -> float:
+def _commit_milliseconds(path: Path, commits: int, pause: float) -> float:
     """What one durable commit of a 200-byte row takes, the median."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
@@ -114,7 +138,7 @@ def _commit_milliseconds(path: Path, commits: int) -> float:
     connection.execute("CREATE TABLE entries (place INTEGER PRIMARY KEY, data BLOB)")
     taken = []
     for _ in range(commits):
-        time.sleep(_PAUSE)
+        time.sleep(pause)
         begun = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("INSERT INTO entries (data) VALUES (?)", (os.urandom(200),))
