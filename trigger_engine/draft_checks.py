@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any, get_args
 
 from trigger_engine.core.lifecycle import InvocationStatus
-from trigger_engine.core.schedule import CronSchedule, InvalidCron
 from trigger_engine.drafts import (
     CallableDraft,
     CatchUp,
@@ -36,6 +35,8 @@ MappingOrFunction = Mapping[str, Any] | Callable[[Any], bool] | None
 
 def cron_draft(expression: Any, timezone: Any, catch_up: Any, window: Any) -> CronDraft:
     """A checked schedule. Raises DeclarationError."""
+    from trigger_engine.core.schedule import CronSchedule, InvalidCron
+
     try:
         schedule = CronSchedule.parse(expression, timezone)
     except InvalidCron as exc:

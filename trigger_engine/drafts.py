@@ -6,13 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
 from trigger_engine import condition_ids
 from trigger_engine.core.lifecycle import InvocationStatus
-from trigger_engine.core.schedule import CronSchedule
 from trigger_engine.entries.definitions import (
     AnyResultCondition,
     CallableFilter,
@@ -34,6 +33,9 @@ from trigger_engine.errors import DeclarationError, SerializationError
 from trigger_engine.signature import TaskSignature
 from trigger_engine.user_functions import Function, code_hash, function_name
 from trigger_engine.values import Codec
+
+if TYPE_CHECKING:
+    from trigger_engine.core.schedule import CronSchedule
 
 CatchUp = Literal["latest", "all", "skip"]
 Logic = Literal["and", "or"]

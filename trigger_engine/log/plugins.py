@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from trigger_engine.errors import BackendNotInstalled, ConfigError
 from trigger_engine.log.contract import Backend
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "trigger_engine.backends"
 
@@ -29,6 +30,8 @@ def find_backend(name: str) -> type[Backend]:
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         return cast(type[Backend], getattr(import_module(module), attribute))
+    from importlib.metadata import entry_points
+
     installed = entry_points(group=GROUP)
     if name in installed.names:
         return _load(installed[name])
@@ -54,6 +57,8 @@ def _distribution(entry_point: EntryPoint) -> str:
 
 
 def _suggestion(name: str, known: list[str]) -> str:
+    import difflib
+
     by_stem = {_stem(candidate): candidate for candidate in known}
     found = difflib.get_close_matches(_stem(name), by_stem, n=1)
     return f": did you mean {by_stem[found[0]]!r}?" if found else ""
