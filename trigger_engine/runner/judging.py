@@ -75,17 +75,18 @@ class Judging:
 
     def _providing(self, firing: Firing) -> Any:
         def provide() -> dict[str, Any]:
-            context = TriggerContext(contexts=tuple(self._contexts(firing)))
             merged: dict[str, Any] = {}
             for provider in firing.trigger.providers:
-                merged.update(self._provided(provider, context))
+                merged.update(self._provided(provider, firing))
             return merged
 
         return provide
 
-    def _provided(self, provider: Provider, context: TriggerContext) -> Mapping[str, Any]:
+    def _provided(self, provider: Provider, firing: Firing) -> Mapping[str, Any]:
         if isinstance(provider, StaticArguments):
             return _decoded_mapping(provider.value)
+        # Of its own: what one provider does to its context is not seen by the next one.
+        context = TriggerContext(contexts=tuple(self._contexts(firing)))
         try:
             given = context if provider.context == "trigger" else getattr(context, provider.context)
             made = self._function(provider.name)(given)
