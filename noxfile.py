@@ -115,15 +115,17 @@ def architecture(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def demo(session: nox.Session) -> None:
-    """The demo; arguments go to it."""
+    """The demo; arguments go to it: `--monitor` shows it in a browser, too."""
     install(session, "demo")
+    if "--monitor" in session.posargs:
+        session.install("-e", ".[monitor]")
     session.run("python", "examples/trigger_demo/sample.py", *session.posargs)
 
 
 @nox.session(python=MAIN)
 def bench(session: nox.Session) -> None:
     """The benchmarks but growth and peers, kept in benchmarks/results and docs; arguments go to them instead."""
-    session.install("-e", ".[uvloop]", *nox.project.dependency_groups(PROJECT, "bench"))
+    session.install("-e", ".[uvloop,monitor]", *nox.project.dependency_groups(PROJECT, "bench"))
     session.run("python", "-m", "benchmarks", *(session.posargs or ["--write"]))
 
 
@@ -137,7 +139,7 @@ def chaos(session: nox.Session) -> None:
 @nox.session(python=MAIN)
 def soak(session: nox.Session) -> None:
     """An hour of mixed load, sampled, judged and audited; `-- --minutes M` for less, `-- --keep docs` to keep it."""
-    session.install("-e", ".[uvloop]", *nox.project.dependency_groups(PROJECT, "bench"))
+    session.install("-e", ".[uvloop,monitor]", *nox.project.dependency_groups(PROJECT, "bench"))
     session.run("python", "-m", "benchmarks.soak", *session.posargs)
 
 

@@ -15,7 +15,7 @@ from benchmarks.machine import machine
 from benchmarks.results import newest_results, write_results
 from benchmarks.tables import print_figures, write_docs
 
-USUAL = ("emit", "end_to_end", "tasks", "matcher", "latency", "start_up", "idle")
+USUAL = ("emit", "end_to_end", "tasks", "matcher", "latency", "start_up", "idle", "monitor")
 NAMED = ("growth", "peers")
 REPORT = "report"
 

@@ -53,6 +53,8 @@ GOALS: dict[tuple[str, str], tuple[Goal, ...]] = {
     ("growth", "start, from the shell to the first task's end"): (_less_than(1_000),),
     ("growth", "full refold"): (_at_least(500_000),),
     ("growth", "memory of leader and worker, rise over the second half"): (_less_than(3),),
+    ("monitor", "100,000 events, the slowest page, p95"): (_less_than(100),),
+    ("monitor", "1,000,000 events, the slowest page, p95"): (_less_than(300),),
     ("start_up", "import trigger_engine"): (_less_than(80),),
     ("start_up", "trigger-engine --help"): (_less_than(250),),
     ("idle", "SQLite, one runner"): (_less_than(0.5),),

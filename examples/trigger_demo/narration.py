@@ -67,6 +67,10 @@ class Narrator:
         if log is not None:
             self._line(f"Runner's log: {log}", style="dim")
 
+    def stay(self, address: str) -> None:
+        """Where the monitor is, and how to end."""
+        self._line(f"Monitor: {address}   (Ctrl-C ends it)", style="bold")
+
     def _line(self, text: str, style: str = "") -> None:
         self._console.print(Text(text, style), soft_wrap=True, highlight=False)
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -38,19 +40,35 @@ def main() -> int:
     os.environ["TRIGGER_ENGINE__SQLITE__SQLITE_DB_PATH"] = str(output / "trigger_demo.db")
     os.environ["TRIGGER_DEMO_OUTPUT"] = str(output)
     return asyncio.run(
-        perform(options.feed.resolve(), output, start_runner=not options.no_runner, patience=options.patience)
+        perform(
+            options.feed.resolve(),
+            output,
+            start_runner=not options.no_runner,
+            patience=options.patience,
+            monitor_port=options.monitor,
+        )
     )
 
 
-async def perform(feed: Path, output: Path, *, start_runner: bool, patience: float) -> int:
-    """Plays all scenarios on the store of `output`; returns the exit code."""
+async def perform(
+    feed: Path, output: Path, *, start_runner: bool, patience: float, monitor_port: int | None = None
+) -> int:
+    """Plays all scenarios on the store of `output`; returns the exit code.
+
+    With a monitor, runner and monitor stay up until Ctrl-C.
+    """
     from narration import Narrator
     from stage import Stage
     from tasks import app
 
     narrator = Narrator(Console())
     log = output / "runner.log" if start_runner else None
-    async with app, app.history() as history, runner_process(log) as process:
+    async with (
+        app,
+        app.history() as history,
+        runner_process(log) as process,
+        monitor_process(monitor_port, output / "monitor.log") as address,
+    ):
         stage = Stage(
             app=app,
             history=history,
@@ -62,7 +80,10 @@ async def perform(feed: Path, output: Path, *, start_runner: bool, patience: flo
             is_running=lambda: process is None or process.returncode is None,
         )
         outcomes = await play(stage)
-    narrator.end(outcomes, stage.digest, log)
+        narrator.end(outcomes, stage.digest, log)
+        if address is not None:
+            narrator.stay(address)
+            await interrupted()
     stopped_well = process is None or process.returncode == 0
     return 0 if stopped_well and all(outcome.happened for outcome in outcomes) else 1
 
@@ -105,6 +126,39 @@ async def runner_process(log: Path | None) -> AsyncIterator[asyncio.subprocess.P
             await _stop(process)
 
 
+@asynccontextmanager
+async def monitor_process(port: int | None, log: Path) -> AsyncIterator[str | None]:
+    """The monitor in a process of its own, and its address; None without a port."""
+    if port is None:
+        yield None
+        return
+    with log.open("ab") as written:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "trigger_engine", "monitor", "tasks:app", "--port", str(port)),
+            cwd=HERE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=written,
+        )
+        try:
+            assert process.stdout is not None
+            said = (await process.stdout.readline()).decode()
+            if "http" not in said:
+                raise RuntimeError(f"the monitor did not start, {log} says why")
+            yield said[said.index("http") :].split()[0]
+        finally:
+            await _stop(process)
+
+
+async def interrupted() -> None:
+    """Returns at Ctrl-C or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
 async def _stop(process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
@@ -130,6 +184,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=HERE / "output", help="where the store and the digests go")
     parser.add_argument("--patience", type=float, default=20.0, help="seconds that anything awaited may take")
     parser.add_argument("--no-runner", action="store_true", help="a runner is up in another terminal")
+    parser.add_argument(
+        "--monitor",
+        nargs="?",
+        const=8765,
+        type=int,
+        metavar="PORT",
+        help="show it all in a browser too, and stay up until Ctrl-C",
+    )
     return parser.parse_args()
 
 

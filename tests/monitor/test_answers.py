@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.monitor.client import Client
 from tests.support.apps import on_memory, on_sqlite
@@ -125,6 +126,27 @@ async def test_a_memory_app_is_watched_from_inside() -> None:
         client = await settled(app, web)
         assert (await client.get("/api/overview")).json["overview"]["events"] == 1
         await web.__aexit__(None, None, None)
+
+
+async def test_prometheus_gets_metrics(app: TriggerEngine) -> None:
+    async with asgi_app(app) as web:
+        client = await settled(app, web)
+        answer = await client.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain; version=")
+        families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+        entries = {one.labels["kind"]: one.value for one in families["trigger_engine_entries"].samples}
+        assert (entries["event"], entries["fired"], entries["succeeded"]) == (1, 1, 1)
+        values = {
+            (one.name.removeprefix("trigger_engine_"), *one.labels.values()): one.value
+            for family in families.values()
+            for one in family.samples
+        }
+        assert values[("invocations", "success")] == 1
+        assert values[("triggers", "in force")] == 1
+        assert values[("runners", "alive")] == 1
+        assert values[("leader",)] == 1
+        assert values[("waiting_invocations",)] == 0
+        assert all(family.documentation for family in families.values())
 
 
 async def test_assets_are_kept_for_ever_under_their_version(app: TriggerEngine) -> None:

@@ -62,7 +62,7 @@ async def test_with_a_token_only_who_shows_it_looks(app: TriggerEngine) -> None:
         client = Client(web)
         asked = await client.get("/events")
         assert (asked.status, asked.headers["location"]) == (303, "/login")
-        for path in ("/api/events", "/live"):
+        for path in ("/api/events", "/live", "/metrics"):
             assert (await client.get(path)).status == 401
         assert (await client.post("/invocations/x/cancel")).status == 401
         assert (await client.get("/static/monitor.css")).status == 200

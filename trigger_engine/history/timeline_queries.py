@@ -17,7 +17,7 @@ from trigger_engine.history.records import Record
 from trigger_engine.history.rows import MATCHED, RECORDED, TRIGGERED
 
 SLICES = 24
-PER_SLICE = 200
+PER_SLICE = 60
 """Rows of each kind that are looked at in each slice of a window."""
 _OPEN = 500
 _LOOKED_AT = 2 * BLOCK_SIZE

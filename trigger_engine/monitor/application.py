@@ -27,6 +27,7 @@ from trigger_engine.errors import (
 )
 from trigger_engine.history.json_text import json_bytes
 from trigger_engine.monitor.live import live
+from trigger_engine.monitor.metrics import CONTENT_TYPE, metrics
 from trigger_engine.monitor.pages import CHANGES, PAGES, TEXTS
 from trigger_engine.monitor.pages.logs import address_of, logs
 from trigger_engine.monitor.parameters import BadParameter
@@ -97,6 +98,7 @@ def _routes(site: Site) -> list[Route]:
         Route("/live", partial(live, site)),
         Route("/login", partial(_log_in, site), methods=["GET", "POST"]),
         Route("/healthz", partial(_health, site)),
+        Route("/metrics", partial(_metrics, site)),
     ]
     routes.append(Route("/logs", partial(_explore, site), methods=["POST"]))
     for path, text in TEXTS.items():
@@ -149,6 +151,10 @@ async def _health(site: Site, request: Request) -> Response:
     async with asyncio.timeout(5):
         await history.wait_beyond(-1, timeout=0)
     return JSONResponse({"status": "ok"})
+
+
+async def _metrics(site: Site, request: Request) -> Response:
+    return Response(await metrics(Call(site, request)), headers={"Content-Type": CONTENT_TYPE})
 
 
 async def _log_in(site: Site, request: Request) -> Response:
