@@ -142,7 +142,7 @@ def _end(log: EventLog, tail: Bookmark) -> None:
 PATHS: Mapping[str, str] = {
     "overview": "/",
     "events": "/events",
-    "events of one code that started nothing": "/events?code=code.3&triggered=no",
+    "events of one code that started nothing": "/events?event_code=code.3&triggered=no",
     "events of an hour": "/events?since=3h&until=2h",
     "an event": "/events/{event}",
     "trigger runs": "/trigger-runs",

@@ -29,7 +29,7 @@ async def paths(shop: Shop) -> list[str]:
         f"/triggers/{books.trigger_id}",
         "/search?q=nothing",
         "/timeline?since=1h&events=all",
-        f"/logs?lines=event:{shop.ids['paid']}",
+        f"/logs?lines=event:{shop.ids['paid']}+invocation:{failed.invocation_id}",
     ]
 
 
@@ -63,7 +63,7 @@ async def test_events_are_told_apart_by_what_became_of_them(open_page: OpenPage)
     await page.get_by_role("button", name="Filter").click()
     await expect(page.locator("tbody tr")).to_have_count(1)
     assert "matched" in await main_text(page)
-    assert "code=order.paid" in page.url
+    assert "event_code=order.paid" in page.url
 
 
 async def test_an_event_shows_payload_conditions_runs_and_what_it_started(open_page: OpenPage, shop: Shop) -> None:
@@ -158,7 +158,7 @@ async def test_the_search_box_takes_any_id(open_page: OpenPage, shop: Shop) -> N
 
 
 async def test_pages_tell_of_news_by_themselves_unless_they_are_paused(open_page: OpenPage, shop: Shop) -> None:
-    page = await open_page("/events?code=ping")
+    page = await open_page("/events?event_code=ping")
     assert "No event is like this" in await main_text(page)
     await shop.app.emit_event("ping", {"n": 1})
     await expect(page.locator("tbody tr")).to_have_count(1)
@@ -172,7 +172,7 @@ async def test_pages_tell_of_news_by_themselves_unless_they_are_paused(open_page
 
 async def test_pages_of_a_list_stay_put_while_events_arrive(open_page: OpenPage, shop: Shop) -> None:
     await shop.app.emit_events([("page", {"n": n}) for n in range(6)])
-    page = await open_page("/events?code=page&limit=2", script=False)
+    page = await open_page("/events?event_code=page&limit=2", script=False)
     seen = await page.locator("tbody code").all_inner_texts()
     while await page.get_by_role("link", name="Older").count():
         await shop.app.emit_event("page", {"n": -1})
@@ -230,7 +230,7 @@ async def test_bad_parameters_are_told_with_what_is_allowed(open_page: OpenPage)
     page = await open_page("/")
     root = page.url.rstrip("/")
     for query, words in (
-        ("cod=a", ["cod", "did you mean 'code'"]),
+        ("event_cod=a", ["event_cod", "did you mean 'event_code'"]),
         ("since=yesterday", ["since", "yesterday", "2h"]),
         ("matched=perhaps", ["matched", "perhaps", "yes, no"]),
         ("limit=0", ["limit", "from 1 to 500"]),

@@ -42,14 +42,16 @@ class _Found:
 
 async def events(call: Call) -> View:
     """A page of events, newest first."""
-    given = call.parameters("code", "since", "until", "matched", "triggered", "emitted_by", "text", "limit", "cursor")
+    given = call.parameters(
+        "event_code", "since", "until", "matched", "triggered", "emitted_by", "text", "limit", "cursor"
+    )
     since, until = given.time("since"), given.time("until")
     matched, triggered = given.choice("matched", YES_OR_NO), given.choice("triggered", YES_OR_NO)
     limit = given.number("limit", 50, least=1, most=500)
     page = await call.ask(
         lambda reading: queries.events(
             reading,
-            event_code=given.text("code"),
+            event_code=given.text("event_code"),
             since=since,
             until=until,
             matched=matched,
