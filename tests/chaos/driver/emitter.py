@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 
 from tests.chaos.driver import shop
 from tests.chaos.driver.deeds import Deed
 from tests.chaos.driver.place import Place, add_line, lines
-from trigger_engine import Event, TriggerEngine
+from trigger_engine import Event, InvocationNotFound, TriggerEngine
 
-_PAUSE = 0.02
+_PAUSE = 0.05
 _CALLERS = 3
 _NUMBERS = 1_000_000
 """Numbers of one emitter; so all of them are known by their number."""
@@ -67,5 +68,7 @@ class Emitter:
         delay = None if deed.delay is None else timedelta(seconds=deed.delay)
         invocation = await shop.parcel.options(delay=delay, idempotency_key=key)(number=deed.number)
         if deed.cancelled:
-            await invocation.cancel()
+            # Done again under its key, it may have ended, and retention may have removed it.
+            with suppress(InvocationNotFound):
+                await invocation.cancel()
         return invocation.invocation_id
