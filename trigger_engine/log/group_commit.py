@@ -66,16 +66,18 @@ class GroupCommit:
 
     async def append_all(self, parts: Sequence[Part]) -> list[Outcome]:
         """Appends several parts in one atomic write, in order; raises what `append` raises, for all of them."""
+        return await self.submit(parts) if parts else []
+
+    def submit(self, parts: Sequence[Part]) -> asyncio.Future[list[Outcome]]:
+        """Begins what `append_all` does; cancelling the future takes the parts back unless they are under way."""
         size = sum([len(encode_entry(entry)) for part in parts for entry in part])
         if self._closed:
             raise BackendUnavailable("the log was closed while something was appended: keep `async with app` open")
-        if not parts:
-            return []
         request = _Request(parts, size, asyncio.get_running_loop().create_future())
         self._queue.append(request)
         if self._flushing is None:
             self._start_flushing()
-        return await request.done
+        return request.done
 
     async def aclose(self) -> None:
         """Flushes what callers wait for, for CLOSE_SECONDS at most, and takes nothing more; twice is harmless."""

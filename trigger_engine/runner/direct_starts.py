@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from trigger_engine.entries.facts import Started, TriggerFired
@@ -29,6 +30,15 @@ class DirectStarts:
                 self._worker.begin(fired, start, outcome.position)
             else:
                 self._worker.release(start)
+
+    def settle_late(
+        self, reserved: Sequence[tuple[TriggerFired, Started]], appended: asyncio.Future[list[Outcome]]
+    ) -> None:
+        """Settles when nobody waits any more for the append, of which the starts are the last parts."""
+        if appended.cancelled() or appended.exception() is not None:
+            self.release(reserved)
+        else:
+            self.settle(reserved, appended.result()[-len(reserved) :])
 
     def release(self, reserved: Sequence[tuple[TriggerFired, Started]]) -> None:
         """Gives the places back: whether the starts are in the log is unknown, a claim will tell."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from trigger_engine.app import TriggerEngine
 from trigger_engine.core.continuity import continuous_since
@@ -18,6 +19,8 @@ from trigger_engine.entries.facts import (
     Judged,
     LeaderElected,
     Position,
+    Started,
+    TriggerFired,
     TriggersDeclared,
 )
 from trigger_engine.errors import LogReplaced, LogTrimmed, SerializationError
@@ -214,22 +217,43 @@ class Leadership:
     async def _append_and_start(self, parts: Sequence[Part]) -> None:
         """Appends what was judged, with the starts of those runs that this process takes itself."""
         reserved = self.direct_starts.reserve(parts)
+        if not reserved:
+            await self.append(parts)
+            return
+        appending = self._submit(parts, reserved)
         try:
-            outcomes = await self.append([*parts, *((start,) for _, start in reserved)], of_term=len(parts))
+            outcomes = await asyncio.shield(appending)
+            self._check_term(outcomes[: len(parts)])
+        except asyncio.CancelledError:
+            # Whoever stops lets what runs finish; these do once their starts are in the log.
+            appending.add_done_callback(partial(self.direct_starts.settle_late, reserved))
+            raise
         except BaseException:
             self.direct_starts.release(reserved)
             raise
         self.direct_starts.settle(reserved, outcomes[len(parts) :])
-        if reserved:
-            await asyncio.sleep(0)  # What begins does so before the next cycle.
+        await asyncio.sleep(0)  # What begins does so before the next cycle.
 
-    async def append(self, parts: Sequence[Part], *, of_term: int | None = None) -> list[Outcome]:
-        """Appends parts of this term, or of which the first `of_term` are. Raises TermEnded when it is over."""
+    def _submit(
+        self, parts: Sequence[Part], reserved: Sequence[tuple[TriggerFired, Started]]
+    ) -> asyncio.Future[list[Outcome]]:
+        try:
+            return self._session.commits.submit([*parts, *((start,) for _, start in reserved)])
+        except BaseException:
+            self.direct_starts.release(reserved)
+            raise
+
+    async def append(self, parts: Sequence[Part]) -> list[Outcome]:
+        """Appends parts of this term. Raises TermEnded when it is over."""
         outcomes = await self._session.append_all(parts) if parts else []
-        for outcome in outcomes[:of_term]:
+        self._check_term(outcomes)
+        return outcomes
+
+    @staticmethod
+    def _check_term(outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
             if isinstance(outcome, Refused):
                 raise TermEnded(outcome.reason)
-        return outcomes
 
     async def _read(self, *, limit: int, wait: float) -> bool:
         batch = await self._session.log.follow(self.bookmark, limit=min(limit, _READ_LIMIT), wait=wait)

@@ -101,7 +101,9 @@ class Worker:
         return start
 
     def begin(self, fired: TriggerFired, start: Started, position: Position) -> None:
-        """Runs what was reserved and is now in the log."""
+        """Runs what was reserved and is now in the log, unless the worker has ended meanwhile."""
+        if start.claim_id not in self._held:
+            return
         state = move(InvocationState(), start, position)
         assert isinstance(state, InvocationState)
         self._start(Invocation(fired, position, state, start))
