@@ -90,11 +90,24 @@ def core(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def lint(session: nox.Session) -> None:
-    """Style, format and import direction (`ruff check --fix .` and `ruff format .` mend most of it)."""
+    """Style, format, imports, dangerous calls (`ruff check --fix .` and `ruff format .` mend most of it)."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports", "--no-logo")
+    folders = existing("trigger_engine", "backends")
+    session.run("bandit", "--quiet", "--configfile", "pyproject.toml", "--recursive", *folders)
+
+
+@nox.session(python=MAIN)
+def vulnerabilities(session: nox.Session) -> None:
+    """Known vulnerabilities of what users install. Needs the network: PyPI is asked about each distribution."""
+    session.install("pip-audit>=2.7")
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    wanted = [*PROJECT["project"]["dependencies"], *(each for extra in extras for each in extra)]
+    requirements = Path(session.create_tmp(), "requirements.txt")
+    requirements.write_text("\n".join(wanted), encoding="utf-8")
+    session.run("pip-audit", "--strict", "--requirement", str(requirements))
 
 
 @nox.session(python=MAIN)

@@ -1,6 +1,7 @@
 """Somebody writes what he likes into the store: none of his code runs, and nothing of his is imported."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from tests.support.apps import MakeApp
 from tests.support.reading import entries_of_type
 from tests.support.waiting import wait_until
-from trigger_engine import InvocationStatus, TriggerBuilder
+from trigger_engine import InvocationStatus, TaskFailed, TriggerBuilder
 from trigger_engine.entries.definitions import (
     CallableFilter,
     EventCondition,
@@ -24,7 +25,7 @@ from trigger_engine.entries.facts import (
     TriggerFired,
     TriggersDeclared,
 )
-from trigger_engine.errors import RecordNotFound
+from trigger_engine.errors import QueryError, RecordNotFound
 from trigger_engine.runner.leadership import LEASE
 
 TRAP = "import pathlib; pathlib.Path(__file__).with_suffix('.sprung').touch()\n"
@@ -46,6 +47,7 @@ TASKS = [
     "shop..tasks.run",
 ]
 
+SECRET = "correct horse battery staple"
 HOSTILE_TEXTS = [
     "'; DROP TABLE events; --",
     '" OR 1=1 --',
@@ -148,6 +150,30 @@ async def test_declared_functions_are_names_that_are_never_looked_up(
     assert not called
 
 
+async def test_log_lines_hold_no_payloads_arguments_or_results(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    app = make_app(max_backlog=1)
+
+    @app.task(task_id="shop.tasks.echo", triggers=TriggerBuilder().on_event("paid").with_args_static({"word": SECRET}))
+    async def echo(word: str) -> str:
+        return word
+
+    @app.task(task_id="shop.tasks.fail")
+    async def fail(word: str) -> None:
+        raise ValueError("it is wrong")
+
+    async with app, app.runner():
+        await app.emit_event("paid", {"secret": SECRET})
+        assert await (await echo(SECRET)).result(timeout=20) == SECRET
+        with pytest.raises(TaskFailed):
+            await (await fail(SECRET)).result(timeout=20)
+    assert "it is wrong" in caplog.text, "nothing was logged"
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("trigger_engine")]
+    assert not [line for line in ours if SECRET in line]
+
+
 async def test_hostile_text_stays_text_in_the_history(make_app: MakeApp) -> None:
     """Whatever ids, codes and filters say, they are values of a query, never a part of it."""
     app = make_app()
@@ -166,3 +192,5 @@ async def test_hostile_text_stays_text_in_the_history(make_app: MakeApp) -> None
             with pytest.raises(RecordNotFound):
                 await history.event(text)
         assert len(await history.events()) == len(HOSTILE_TEXTS)
+        with pytest.raises(QueryError, match="lone surrogate"):
+            await history.event("\udcff")

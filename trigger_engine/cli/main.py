@@ -29,6 +29,15 @@ COMMANDS = {
 }
 
 
+def is_text(word: str) -> bool:
+    """False where a word holds what UTF-8 cannot."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Commands(TyperGroup):
     """The commands by name, each the Typer app `command` of its own module; errors of ours become one message."""
 
@@ -41,6 +50,13 @@ class Commands(TyperGroup):
         command = typer.main.get_command(import_module(f"trigger_engine.cli.{cmd_name}").command)
         command.name = cmd_name
         return command
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        for word in args:
+            # Bytes that are no UTF-8 arrive as lone surrogates, which can be neither stored nor shown.
+            if not is_text(word):
+                raise typer.BadParameter(f"{word!a} is not UTF-8 text", ctx)
+        return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         with formatter.section(gettext("Commands")):

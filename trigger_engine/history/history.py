@@ -332,7 +332,10 @@ class History:
         row = connection.execute(f"SELECT {columns} FROM progress").fetchone()
         if row is None or (progress := Progress(*row)).log_id != reached.log_id or progress.position < reached.position:
             raise CacheLost
-        return question(Reading(connection, progress, self._decode))
+        try:
+            return question(Reading(connection, progress, self._decode))
+        except UnicodeEncodeError as exc:
+            raise QueryError(f"{exc.object!r} holds a lone surrogate: no id, code or text can have one") from exc
 
     def _entered(self, resource: T | None) -> T:
         if resource is None:
