@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests.support.apps import MakeApp, on_memory
-from tests.support.reading import entries, entries_of_type, is_running
+from tests.support.reading import entries_of_type, is_running
 from tests.support.waiting import wait_until
-from trigger_engine import Invocation, TaskFailed, TriggerBuilder
-from trigger_engine.entries.facts import Failed, Started, StatusEntry, Succeeded, TriggerFired
+from trigger_engine import Invocation, TaskFailed
+from trigger_engine.entries.facts import Failed, Succeeded
 from trigger_engine.errors import PayloadTooLarge
 from trigger_engine.log.contract import Outcome, Part
 from trigger_engine.testing import inject_faults
@@ -70,28 +70,3 @@ async def test_a_result_that_the_backend_never_takes_fails_its_own_invocation_al
         assert [type(outcome) for outcome in outcomes] == [int, TaskFailed, int]
         (failed,) = await entries_of_type(app, Failed)
         assert failed.exception.type == "PayloadTooLarge"
-
-
-async def test_what_a_leader_fires_while_it_is_stopped_still_runs(make_app: MakeApp) -> None:
-    app = make_app()
-    faults = inject_faults(app)
-    leave = asyncio.Event()
-
-    @app.task(triggers=TriggerBuilder().on_event("wanted"))
-    async def run() -> None: ...
-
-    async def stay() -> None:
-        async with app.runner():
-            await leave.wait()
-
-    async with app:
-        held = faults.hold("append", entries=TriggerFired)
-        staying = asyncio.create_task(stay())
-        await app.emit_event("wanted")
-        await held.reached()
-        leave.set()
-        await wait_until(lambda: faults.calls["release"])
-        held.release()
-        await staying
-        moves = [type(entry) for entry in await entries(app) if isinstance(entry, StatusEntry)]
-        assert moves == [Started, Succeeded]
