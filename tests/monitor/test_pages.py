@@ -45,6 +45,8 @@ async def test_the_overview_says_how_things_stand(open_page: OpenPage) -> None:
     assert re.search(r"leads\s+alive", text)
     assert "no such order: broken" in text
     assert await page.locator(".chart rect").count() >= 3
+    slowest = page.locator("section", has_text="Slowest filters and providers")
+    await expect(slowest).to_contain_text("tests.monitor.shop.is_dear")
 
 
 async def test_events_are_told_apart_by_what_became_of_them(open_page: OpenPage) -> None:

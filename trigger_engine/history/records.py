@@ -219,8 +219,20 @@ class TriggerRecord(Record, frozen=True, kw_only=True):
     position: int
 
 
+class FunctionRecord(Record, frozen=True, kw_only=True):
+    """A filter or provider as one runner has called it. `mean`, `longest`: seconds."""
+
+    name: str
+    calls: int
+    mean: float
+    longest: float
+
+
 class RunnerRecord(Record, frozen=True, kw_only=True):
-    """A runner as the backend knows it. `leads`: it was elected last. `holding`: invocations that it works on."""
+    """A runner as the backend knows it. `leads`: it was elected last. `holding`: invocations that it works on.
+
+    `functions`: the filters and providers that took it longest on average, the slowest first.
+    """
 
     runner_id: str
     host: str
@@ -235,6 +247,7 @@ class RunnerRecord(Record, frozen=True, kw_only=True):
     queues: tuple[str, ...]
     concurrency: int
     holding: tuple[str, ...]
+    functions: tuple[FunctionRecord, ...] = ()
 
 
 class VoidRecord(Record, frozen=True, kw_only=True):

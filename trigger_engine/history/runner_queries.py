@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from trigger_engine.history.reading import Reading
-from trigger_engine.history.records import Page, RunnerRecord
+from trigger_engine.history.records import FunctionRecord, Page, RunnerRecord
 from trigger_engine.log.contract import RunnerRow
 
 
@@ -39,4 +39,8 @@ def _record(row: RunnerRow, leaders: set[str], holding: list[str]) -> RunnerReco
         queues=facts.queues,
         concurrency=facts.concurrency,
         holding=tuple(holding),
+        functions=tuple(
+            FunctionRecord(name=one.name, calls=one.calls, mean=one.seconds / one.calls, longest=one.longest)
+            for one in facts.functions
+        ),
     )

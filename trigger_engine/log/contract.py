@@ -100,8 +100,20 @@ class Claims(msgspec.Struct, frozen=True):
     unknown: frozenset[str] = frozenset()
 
 
+class FunctionTiming(msgspec.Struct, frozen=True, array_like=True):
+    """How long a filter or provider took in one runner. `seconds`: of all calls together; `longest`: of one."""
+
+    name: str
+    calls: int
+    seconds: float
+    longest: float
+
+
 class RunnerFacts(msgspec.Struct, frozen=True, array_like=True):
-    """What a runner says of itself with each heartbeat. `triggers`: (slot, trigger id). Times: seconds since 1970."""
+    """What a runner says of itself with each heartbeat. `triggers`: (slot, trigger id). Times: seconds since 1970.
+
+    `functions`: the slowest that it has called while it led.
+    """
 
     runner_id: str
     host: str
@@ -113,6 +125,7 @@ class RunnerFacts(msgspec.Struct, frozen=True, array_like=True):
     triggers: tuple[tuple[str, str], ...]
     queues: tuple[str, ...]
     concurrency: int
+    functions: tuple[FunctionTiming, ...] = ()
 
 
 class RunnerRow(msgspec.Struct, frozen=True):

@@ -30,6 +30,8 @@ def duration_text(duration: timedelta | float | None) -> str:
     if duration is None:
         return ""
     seconds = max(duration.total_seconds() if isinstance(duration, timedelta) else duration, 0.0)
+    if seconds < 0.001:
+        return f"{seconds * 1_000_000:.0f} µs"
     if seconds < 1:
         return f"{seconds * 1000:.3g} ms"
     if seconds < 60:

@@ -8,10 +8,12 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from trigger_engine.app import TriggerEngine
-from trigger_engine.log.contract import RunnerFacts
+from trigger_engine.log.contract import FunctionTiming, RunnerFacts
 
 
-def runner_facts(app: TriggerEngine, runner_id: str, started_at: float) -> RunnerFacts:
+def runner_facts(
+    app: TriggerEngine, runner_id: str, started_at: float, functions: tuple[FunctionTiming, ...] = ()
+) -> RunnerFacts:
     """The facts of this process's runner now; tasks and triggers grow as modules are loaded."""
     triggers = tuple((slot, definition.id) for slot, definition in sorted(app.registry.triggers.items()))
     return RunnerFacts(
@@ -25,6 +27,7 @@ def runner_facts(app: TriggerEngine, runner_id: str, started_at: float) -> Runne
         triggers=triggers,
         queues=tuple(app.settings.queues),
         concurrency=app.settings.concurrency,
+        functions=functions,
     )
 
 

@@ -22,6 +22,7 @@ from trigger_engine.entries.definitions import (
 from trigger_engine.entries.facts import AnyEntry, EventEmitted, InvocationEntry, Position, Started, Succeeded
 from trigger_engine.errors import SerializationError
 from trigger_engine.runner.callables import Call, CallFailed, FunctionFailed, UserCalls, describe
+from trigger_engine.runner.timings import Timings
 
 
 class Judging:
@@ -29,6 +30,7 @@ class Judging:
 
     def __init__(self, app: TriggerEngine) -> None:
         self._app = app
+        self.timings = Timings()
         self._calls = UserCalls(app.settings.callable_timeout)
 
     def close(self) -> None:
@@ -59,7 +61,8 @@ class Judging:
 
     def _passes(self, question: Question, wanted: CallableFilter, subject: str) -> bool:
         try:
-            return bool(self._function(wanted.name)(self._subject(question, subject)))
+            function, value = self._function(wanted.name), self._subject(question, subject)
+            return bool(self.timings.call(wanted.name, function, value))
         except BaseException as exc:
             raise FunctionFailed(wanted.name, describe(exc)) from exc
 
@@ -89,7 +92,7 @@ class Judging:
         context = TriggerContext(contexts=tuple(self._contexts(firing)))
         try:
             given = context if provider.context == "trigger" else getattr(context, provider.context)
-            made = self._function(provider.name)(given)
+            made = self.timings.call(provider.name, self._function(provider.name), given)
             if not isinstance(made, Mapping):
                 raise TypeError(f"returned {type(made).__name__}: return a dict of argument names and values")
         except BaseException as exc:

@@ -16,6 +16,7 @@ from trigger_engine.runner.direct_starts import DirectStarts
 from trigger_engine.runner.heartbeat import runner_facts
 from trigger_engine.runner.judging import Judging
 from trigger_engine.runner.leadership import LEASE, Leadership, TermEnded, Tools
+from trigger_engine.runner.timings import Timings
 from trigger_engine.runner.upkeep import Upkeep
 from trigger_engine.runner.worker import Worker
 from trigger_engine.session import Session
@@ -51,6 +52,11 @@ class Leader:
     def leadership(self) -> Leadership | None:
         """The current term, if this runner leads."""
         return self._leadership
+
+    @property
+    def timings(self) -> Timings:
+        """How long the filters and providers took that this runner has called."""
+        return self._tools.judging.timings
 
     async def run(self) -> None:
         """Leads whenever it can, until cancelled."""

@@ -161,9 +161,11 @@ class Runner:
         self, session: Session, leader: Leader, worker: Worker, started_at: float, ready: asyncio.Future[None]
     ) -> None:
         try:
-            await self._beat(session, started_at)
+            await self._beat(session, leader, started_at)
             async with asyncio.TaskGroup() as group:
-                beating = group.create_task(self._surviving(lambda: self._keep_beating(session, worker, started_at)))
+                beating = group.create_task(
+                    self._surviving(lambda: self._keep_beating(session, leader, worker, started_at))
+                )
                 loops = [group.create_task(self._surviving(leader.keep_lease))]
                 await self._lead_if_free(leader)
                 logger.info("runner:%s is up: %r, %d tasks", self.runner_id, self._app, len(self._app.registry.tasks))
@@ -210,14 +212,14 @@ class Runner:
                 logger.warning("runner:%s goes on in %.1f s: %s", self.runner_id, delay, exc)
                 await asyncio.sleep(delay)
 
-    async def _keep_beating(self, session: Session, worker: Worker, started_at: float) -> None:
+    async def _keep_beating(self, session: Session, leader: Leader, worker: Worker, started_at: float) -> None:
         while True:
             await asyncio.sleep(self._app.settings.heartbeat_interval)
-            await self._beat(session, started_at)
+            await self._beat(session, leader, started_at)
             await worker.stop_revoked()
 
-    async def _beat(self, session: Session, started_at: float) -> None:
-        facts = runner_facts(self._app, self.runner_id, started_at)
+    async def _beat(self, session: Session, leader: Leader, started_at: float) -> None:
+        facts = runner_facts(self._app, self.runner_id, started_at, leader.timings.slowest())
         await session.log.heartbeat(facts, ttl=self._app.settings.heartbeat_ttl)
 
     async def _say_goodbye(self, session: Session) -> None:

@@ -10,7 +10,14 @@ from typing import Literal
 import msgspec
 
 from trigger_engine.core.lifecycle import HELD, WAITING, InvocationStatus
-from trigger_engine.history import ActivityRecord, InvocationRecord, NoticeRecord, OverviewRecord, RunnerRecord
+from trigger_engine.history import (
+    ActivityRecord,
+    FunctionRecord,
+    InvocationRecord,
+    NoticeRecord,
+    OverviewRecord,
+    RunnerRecord,
+)
 from trigger_engine.history import overview_queries as queries
 from trigger_engine.history.reading import Reading
 from trigger_engine.history.records import TriggerRunRecord
@@ -62,6 +69,7 @@ async def overview(call: Call) -> View:
         "waiting": sum(found.overview.invocations.get(status, 0) for status in WAITING),
         "running": sum(found.overview.invocations.get(status, 0) for status in HELD),
         "runners": runners,
+        "functions": _slowest(runners),
         "failed": [brief_invocation(one) for one in found.failed],
         "rejected": [brief_run(one) for one in found.rejected],
         "notices": list(found.notices),
@@ -82,6 +90,15 @@ def _find(reading: Reading, now: datetime) -> _Found:
             reading, kind=None, trigger_id=None, subject_id=None, since=None, until=None, limit=_SHOWN + 3, cursor=None
         ),
     )
+
+
+def _slowest(runners: Sequence[RunnerRecord]) -> list[FunctionRecord]:
+    """The filters and providers that take the live runners longest, each as its slowest runner has it."""
+    slowest: dict[str, FunctionRecord] = {}
+    for one in (function for runner in runners if runner.alive for function in runner.functions):
+        if one.name not in slowest or one.mean > slowest[one.name].mean:
+            slowest[one.name] = one
+    return sorted(slowest.values(), key=lambda one: -one.mean)[:_SHOWN]
 
 
 def _sum(activity: Sequence[ActivityRecord]) -> dict[str, int]:
