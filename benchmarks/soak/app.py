@@ -16,7 +16,7 @@ app = TriggerEngine(
     app_id="soak",
     sqlite={"sqlite_db_path": os.environ["SOAK_DATABASE"]},
     event_retention_days=RETENTION_MINUTES / _DAY_MINUTES,
-    key_retention_days=RETENTION_MINUTES / _DAY_MINUTES,
+    key_retention_days=2 * RETENTION_MINUTES / _DAY_MINUTES,
     process_workers=1,
     retry_backoff=0.2,
 )

@@ -11,7 +11,7 @@ from textwrap import fill
 from typing import Any
 
 from benchmarks.plot import Chart, Line, line_charts
-from benchmarks.soak.flatness import FEWEST, TOLERANCE, Flatness, flatness
+from benchmarks.soak.flatness import CHANCE, FEWEST, TOLERANCE, Flatness, flatness
 from benchmarks.soak.running import Measured
 
 _MADE = "<!-- made by `nox -s soak`: edit benchmarks/soak/result.py instead -->"
@@ -21,18 +21,18 @@ _SERIES_KEPT = 120
 """Points of each series that the file keeps."""
 
 
-def judged(measured: Measured) -> dict[str, Flatness]:
-    """By series. The rate of work is shown, not judged."""
+def judged(series: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Flatness]:
+    """By name. The rate of work is shown, not judged."""
     return {
-        name: flatness([time for time, _ in series], [value for _, value in series], grain=_grain(name))
-        for name, series in sorted(measured.series.items())
+        name: flatness([time for time, _ in points], [value for _, value in points], grain=_grain(name))
+        for name, points in sorted(series.items())
         if name != _RATES
     }
 
 
 def result_of(measured: Measured, machine: Mapping[str, Any], load: Mapping[str, Any]) -> dict[str, Any]:
     """All that is worth keeping, as JSON values."""
-    verdicts = judged(measured)
+    series = {name: _thinned(points) for name, points in sorted(measured.series.items())}
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": dict(machine),
@@ -44,10 +44,23 @@ def result_of(measured: Measured, machine: Mapping[str, Any], load: Mapping[str,
         "entries_no_audit_saw": measured.unseen,
         "offences": measured.offences,
         "first_offences": measured.first_offences,
-        "flat": all(verdict.flat for verdict in verdicts.values()),
-        "verdicts": {name: {**asdict(verdict), "flat": verdict.flat} for name, verdict in verdicts.items()},
-        "series": {name: _thinned(series) for name, series in sorted(measured.series.items())},
+        **verdicts_of(series),
+        "series": series,
     }
+
+
+def verdicts_of(series: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Any]:
+    """What follows from the samples that are kept, as JSON values."""
+    verdicts = judged(series)
+    return {
+        "flat": all(verdict.flat for verdict in verdicts.values()),
+        "verdicts": {name: _rounded(verdict) for name, verdict in verdicts.items()},
+    }
+
+
+def _rounded(verdict: Flatness) -> dict[str, Any]:
+    numbers = {name: round(value, 4) for name, value in asdict(verdict).items()}
+    return {**numbers, "flat": verdict.flat}
 
 
 def is_good(result: Mapping[str, Any]) -> bool:
@@ -92,10 +105,11 @@ def _texts(result: Mapping[str, Any]) -> list[str]:
         {load["retention_minutes"]:g} minutes. The load has filters, ANDs over events and over one task, ORs, schedules,
         chains, retries, failures, rejected runs, delays, cancels, reruns and keys; tasks run on the event loop, in
         threads and in child processes."""
-    verdict = f"""**{"Flat" if result["flat"] else "Not flat"}**. A series is flat when it rises by no more than
-        {TOLERANCE:.0%} of its level over the second half of the run. The rise is the median of the slopes between all
-        pairs of samples, of which there must be {FEWEST}; less than two descriptors, threads or files, or one MiB, is
-        none."""
+    verdict = f"""**{"Flat" if result["flat"] else "Not flat"}**. A series is not flat when it rises by more than
+        {TOLERANCE:.0%} of its level over the second half of the run, and has a trend. The rise is the median of the
+        slopes between all pairs of samples, of which there must be {FEWEST}; less than two descriptors, threads or
+        files, or one MiB, is none. It has a trend when a series without one would show as much in less than
+        {CHANCE:.0%} of all cases (Mann and Kendall)."""
     audits = f"""{result["entries"]:,} entries were written, and {result["left_open"]} invocations were left open.
         {result["audits"]} audits went along: {result["entries_no_audit_saw"]:,} entries were seen by none of them,
         {sum(result["offences"].values()):,} things were off."""
@@ -105,12 +119,11 @@ def _texts(result: Mapping[str, Any]) -> list[str]:
 
 
 def _table(verdicts: Mapping[str, Any]) -> list[str]:
-    rows = ["| series | level | rise over the second half | allowed | |", "|---|---:|---:|---:|---|"]
+    rows = ["| series | level | rise over the second half | allowed | by chance | |", "|---|---:|---:|---:|---:|---|"]
     for name, verdict in verdicts.items():
         word = "flat" if verdict["flat"] else "**not flat**"
-        rows.append(
-            f"| {name} | {verdict['level']:,.2f} | {verdict['rise']:+,.2f} | {verdict['allowed']:,.2f} | {word} |"
-        )
+        figures = (f"{verdict['level']:,.2f}", f"{verdict['rise']:+,.2f}", f"{verdict['allowed']:,.2f}")
+        rows.append(f"| {name} | {' | '.join(figures)} | {verdict['chance']:.2f} | {word} |")
     return rows
 
 

@@ -1,6 +1,7 @@
 """What counts as flat."""
 
 import math
+from statistics import NormalDist
 
 import pytest
 
@@ -53,6 +54,32 @@ def test_outliers_neither_hide_nor_feign_a_rise() -> None:
     assert not is_flat([spikes.get(time, 50.0 + time * 0.02) for time in TIMES])
 
 
+def swinging(*, rise: float) -> list[float]:
+    """All over the range from 50 to 90, evenly, and a rise over the second half."""
+    return [50.0 + 40.0 * (time * 0.618034 % 1.0) + max(0.0, time - 100.0) / 100.0 * rise for time in TIMES]
+
+
+def test_what_swings_widely_is_flat_without_a_trend() -> None:
+    found = flatness(TIMES, swinging(rise=0.0), grain=0.0)
+    assert found.flat
+    assert found.chance > 0.05
+
+
+def test_what_swings_widely_is_not_flat_with_a_trend() -> None:
+    found = flatness(TIMES, swinging(rise=20.0), grain=0.0)
+    assert not found.flat
+    assert found.rise == pytest.approx(20.0, abs=2.0)
+    assert found.chance < 0.01
+
+
+def test_chance_is_that_of_mann_and_kendall() -> None:
+    """Ten values with 43 of 45 pairs in rising order: z = 42 / sqrt(125)."""
+    values = [1.0, 2.0, 3.0, 5.0, 4.0, 6.0, 7.0, 8.0, 9.0, 10.0]
+    found = flatness([float(n) for n in range(20)], [0.0] * 10 + values, grain=0.0)
+    assert found.samples == 10
+    assert found.chance == pytest.approx(1 - NormalDist().cdf(42 / 125**0.5))
+
+
 def test_what_is_nothing_for_its_kind_is_flat() -> None:
     assert is_flat([float(time > 150) for time in TIMES], grain=2.0)
     assert not is_flat([time // 50 for time in TIMES], grain=0.5)
@@ -78,7 +105,7 @@ def test_one_series_that_leaks_makes_the_soak_fail() -> None:
     leaking = measured(runner=[40.0] * len(TIMES), reader=leak)
     assert is_good(result_of(flat, MACHINE, LOAD))
     assert not is_good(result_of(leaking, MACHINE, LOAD))
-    assert {name for name, verdict in judged(leaking).items() if not verdict.flat} == {"reader"}
+    assert {name for name, verdict in judged(leaking.series).items() if not verdict.flat} == {"reader"}
 
 
 @pytest.mark.parametrize("wrong", [{"left_open": 1}, {"unseen": 1}, {"offences": {"made up": 1}}])

@@ -7,10 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.soak.result import is_good, page, plot
+from benchmarks.soak.result import is_good, page, plot, verdicts_of
+from benchmarks.tables import DOCS
 
 ROOT = Path(__file__).parents[2]
 EACH = ("runner 1", "runner 2", "emitter 1", "emitter 2", "reader")
+
+
+def test_the_documented_soak_is_what_its_samples_say() -> None:
+    result = json.loads((DOCS / "soak.json").read_text(encoding="utf-8"))
+    verdicts = verdicts_of(result["series"])
+    assert {name: result[name] for name in verdicts} == verdicts
+    assert is_good(result)
+    assert page(result) == (DOCS / "soak.md").read_text(encoding="utf-8")
+    assert plot(result) == (DOCS / "soak.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
