@@ -41,8 +41,9 @@ async def run() -> None:
     async def end() -> None:
         add_line(place.beats, f"{runner.runner_id} {os.getpid()} {begun} {boot_time()}")
 
-    faults.call("heartbeat", behaviour=begin)
-    faults.call("heartbeat", behaviour=end, after=True)
+    # Its leave is the last sign of life: a runner that was silent may be told to stop before it beats again.
+    faults.call("heartbeat", "leave", behaviour=begin)
+    faults.call("heartbeat", "leave", behaviour=end, after=True)
     app.runner = lambda: runner  # type: ignore[method-assign]
     await app.run()
 
