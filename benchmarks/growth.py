@@ -31,6 +31,9 @@ _WAVE = 2_500
 _COMPARED = 5
 """Waves at each end whose medians are compared."""
 
+_POINTS = 200
+"""Points of each line that are kept for the plot."""
+
 _MIB, _MILLION = 2**20, 1_000_000
 _BATCH = 5_000
 Points = list[tuple[float, float]]
@@ -44,7 +47,8 @@ def measure(*, small: bool) -> Iterator[Figure]:
         lines = in_loop(_grow(path, entries, wave))
         rates = [rate for _, rate in lines["runs a second"]]
         few, many = rates[1 : 1 + _COMPARED], rates[-_COMPARED:]
-        yield Figure("growth", "throughput, short log", "runs/s", tuple(few), lines=lines)
+        kept = {name: points[:: max(1, len(points) // _POINTS)] for name, points in lines.items()}
+        yield Figure("growth", "throughput, short log", "runs/s", tuple(few), lines=kept)
         yield Figure("growth", "throughput, long log", "runs/s", tuple(many))
         ratios = tuple(late / early for late, early in zip(sorted(many), sorted(few), strict=True))
         yield Figure("growth", "throughput, long log beside short log", "times as fast", ratios)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from typing import Any
 from benchmarks.harness import Figure
 
 RESULTS = Path(__file__).parent / "results"
+_LIST = re.compile(r"\[[-+.\deE,\s]*\]")
+"""A list of numbers: it takes one line."""
 
 
 class NoResults(Exception):
@@ -30,7 +33,8 @@ def write_results(question: str, figures: Sequence[Figure], machine: Mapping[str
         "machine": dict(machine),
         "figures": [{**one, "runs": _rounded(one["runs"]), "beside": _rounded(one["beside"])} for one in measured],
     }
-    path.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(dict(sorted(kept.items())), indent=1)
+    path.write_text(_LIST.sub(lambda found: " ".join(found[0].split()), text) + "\n", encoding="utf-8")
     return path
 
 

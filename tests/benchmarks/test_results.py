@@ -50,6 +50,8 @@ def test_figures_are_read_as_they_were_written(tmp_path: Path) -> None:
     kept = newest_results(tmp_path)
     assert figures_of(kept, "emit") == [EMIT]
     assert figures_of(kept, "growth") == [drawn]
+    (path,) = tmp_path.iterdir()
+    assert '"runs": [ 50000.0, 70000.0, 60001.0 ]' in path.read_text(encoding="utf-8")
 
 
 def test_a_question_that_is_measured_again_replaces_only_itself(tmp_path: Path) -> None:
