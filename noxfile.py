@@ -115,7 +115,7 @@ def types(session: nox.Session) -> None:
     """Strict mypy on everything, pyright on the public API as its users write it (tests/typing)."""
     install(session, "types", "test")
     session.install(f"nox{nox.needs_version}")
-    session.run("mypy", "trigger_engine", "noxfile.py", *existing("tests", "benchmarks", "backends"))
+    session.run("mypy", "trigger_engine", "noxfile.py", "conftest.py", *existing("tests", "benchmarks", "backends"))
     session.run("pyright")
 
 
@@ -128,11 +128,18 @@ def architecture(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def demo(session: nox.Session) -> None:
-    """The demo; arguments go to it: `--monitor` shows it in a browser, too."""
-    install(session, "demo")
-    if "--monitor" in session.posargs:
+    """The demo; arguments go to it: `--monitor` shows it in a browser, `redis` is played beside a server of its own."""
+    words, demo = list(session.posargs), ["python", "examples/trigger_demo/sample.py"]
+    if words and words[0] in {Path(folder).name for folder in BACKENDS}:
+        name = words.pop(0)
+        install(session, "test")
+        session.run("python", "-m", "tests.support.servers.install")
+        demo = ["python", "-m", "tests.support.servers.run", name, *demo, "--backend", name]
+    else:
+        install(session, "demo")
+    if "--monitor" in words:
         session.install("-e", ".[monitor]")
-    session.run("python", "examples/trigger_demo/sample.py", *session.posargs)
+    session.run(*demo, *words)
 
 
 @nox.session(python=MAIN)
@@ -158,16 +165,18 @@ def soak(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def build(session: nox.Session) -> None:
-    """Builds wheel and sdist into dist/, and tries the wheel in an empty environment, away from the sources."""
+    """Builds wheels and sdists into dist/, and tries the wheels in an empty environment, away from the sources."""
     session.install(*nox.project.dependency_groups(PROJECT, "build"))
     version = PROJECT["project"]["version"]
-    wheel = Path("dist", f"trigger_engine-{version}-py3-none-any.whl").resolve()
-    session.run("python", "-m", "build", "--outdir", "dist", ".")
+    names = ["trigger_engine", *(f"trigger_engine_{Path(folder).name}" for folder in BACKENDS)]
+    wheels = [str(Path("dist", f"{name}-{version}-py3-none-any.whl").resolve()) for name in names]
+    for folder in (".", *BACKENDS):
+        session.run("python", "-m", "build", "--outdir", "dist", folder)
     with tempfile.TemporaryDirectory() as folder, session.chdir(folder):
         session.run("python", "-m", "venv", "empty")
         programs = Path(folder, "empty", "Scripts" if os.name == "nt" else "bin")
         python = str(programs / "python")
-        session.run(python, "-m", "pip", "install", "--quiet", str(wheel), external=True)
+        session.run(python, "-m", "pip", "install", "--quiet", *wheels, external=True)
         session.run(python, "-c", TRY_THE_WHEEL, version, external=True)
         session.run(python, "-W", "error", "-m", "trigger_engine", "--help", external=True)
         session.run(str(programs / "trigger-engine"), "--help", external=True)
@@ -175,10 +184,12 @@ def build(session: nox.Session) -> None:
 
 TRY_THE_WHEEL = """
 import sys
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from importlib.resources import files
 import trigger_engine
 assert files(trigger_engine).joinpath("py.typed").is_file(), "py.typed is missing"
 assert version("trigger-engine") == sys.argv[1], "the version differs"
 assert not {"pytest", "hypothesis"} & set(sys.modules), "the package imports test tools"
+for backend in entry_points(group="trigger_engine.backends"):
+    assert backend.load().name == backend.name, f"{backend.name} is not what its entry point says"
 """

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from trigger_engine.entries.facts import AnyEntry
 from trigger_engine.finishing import finish
 from trigger_engine.log.contract import Backend, Clock, EventLog, Outcome, Part
-from trigger_engine.log.group_commit import GroupCommit
+from trigger_engine.log.group_commit import RESEND_DELAYS, GroupCommit
 from trigger_engine.result_follower import ResultFollower
 
 
@@ -22,7 +22,7 @@ class Session:
 
     def __init__(self, log: EventLog) -> None:
         self.log = log
-        self.commits = GroupCommit(log)
+        self.commits = GroupCommit(log, resend_delays=() if log.resends else RESEND_DELAYS)
         self.results = ResultFollower(log)
 
     async def append(self, part: Part) -> Outcome:

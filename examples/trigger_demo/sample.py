@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 STOPPING = 10.0
+BACKENDS = {"sqlite": "SQLiteTrigger", "redis": "RedisTrigger"}
 
 
 def main() -> int:
@@ -39,6 +40,8 @@ def main() -> int:
     os.environ["TRIGGER_ENGINE_CONFIG"] = str(HERE / "pyproject.toml")
     os.environ["TRIGGER_ENGINE__SQLITE__SQLITE_DB_PATH"] = str(output / "trigger_demo.db")
     os.environ["TRIGGER_DEMO_OUTPUT"] = str(output)
+    if options.backend:
+        os.environ["TRIGGER_ENGINE__TRIGGER_CLS"] = BACKENDS[options.backend]
     return asyncio.run(
         perform(
             options.feed.resolve(),
@@ -181,6 +184,7 @@ def next_edition(output: Path) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="A media pipeline on triggers, narrated as it happens.")
     parser.add_argument("feed", nargs="?", type=Path, default=HERE.parents[1], help="folder of Markdown documents")
+    parser.add_argument("--backend", choices=BACKENDS, help="where events are kept; else as pyproject.toml says")
     parser.add_argument("--output", type=Path, default=HERE / "output", help="where the store and the digests go")
     parser.add_argument("--patience", type=float, default=20.0, help="seconds that anything awaited may take")
     parser.add_argument("--no-runner", action="store_true", help="a runner is up in another terminal")

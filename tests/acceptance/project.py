@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.programs import PATHS
 
 QUICK = """
 heartbeat_interval = 0.1
@@ -39,7 +39,7 @@ class Project:
         return subprocess.Popen(
             [sys.executable, "-W", "error", *arguments],
             cwd=self.folder,
-            env={**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **env},
+            env={**kept, "PYTHONPATH": PATHS, "PYTHONDONTWRITEBYTECODE": "1", **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.backends import SERVER_BACKENDS, STORES
+from tests.support.programs import PATHS
+from tests.support.servers.shared import SharedServers
 from trigger_engine import TriggerEngine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +64,7 @@ def stage(tmp_path: Path) -> Stage:
     (feed / "short.md").write_text("# Short\n", encoding="utf-8")
     env = {name: value for name, value in os.environ.items() if not name.startswith("TRIGGER_")}
     env |= {
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": PATHS,
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "COLUMNS": "200",
         "PYTHONIOENCODING": "utf-8",
@@ -83,6 +86,16 @@ async def runs_by_task(output: Path) -> Counter[str]:
         runs = await history.trigger_runs(limit=1000)
         assert [run.error for run in runs if run.error] == []
         return Counter(run.task_id.removeprefix("tasks.") for run in runs)
+
+
+@pytest.mark.parametrize("name", sorted(SERVER_BACKENDS))
+@pytest.mark.servers
+def test_every_scenario_happens_on_a_server(name: str, stage: Stage, servers: SharedServers) -> None:
+    settings = STORES[name](stage.output, servers)
+    keys = {key: str(value) for table in settings.values() if isinstance(table, dict) for key, value in table.items()}
+    done = stage.play("--backend", name, **{f"TRIGGER_ENGINE__{name}__{key}".upper(): keys[key] for key in keys})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(outcome.startswith("✓") for outcome in happened(done).values())
 
 
 async def test_every_scenario_happens_and_the_digest_has_the_articles(stage: Stage) -> None:

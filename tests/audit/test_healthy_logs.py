@@ -7,7 +7,7 @@ import pytest
 from tests.audit.list_log import ListLog
 from tests.audit.mixed_app import EVENTS, arrive, declare
 from tests.support.apps import MakeApp, make_app, on_memory, sibling
-from tests.support.reading import entries, entries_of_type
+from tests.support.reading import entries_of_type
 from tests.support.waiting import wait_until
 from trigger_engine import TriggerBuilder, TriggerEngine
 from trigger_engine.audit import AuditLimits, AuditReport, UserCode, audit
@@ -60,13 +60,13 @@ async def test_runs_of_several_leaders_balance(make_app: MakeApp) -> None:
     async with app:
         async with app.runner(), app.runner():
             await app.emit_events(EVENTS)
-            await wait_until(lambda: _has_settled(app))
+            await wait_until(lambda: _has_settled(app), deadline=60)
         async with app.runner():
             await app.emit_events(EVENTS)
-            await wait_until(lambda: _has_settled(app))
+            await wait_until(lambda: _has_settled(app), deadline=60)
         async with app.runner(), app.runner():
             await arrive(app)
-            await wait_until(lambda: _has_settled(app))
+            await wait_until(lambda: _has_settled(app), deadline=60)
         leaders = await entries_of_type(app, LeaderElected)
         report = await audit(app)
     assert len(leaders) >= 3
@@ -103,14 +103,15 @@ async def _nothing() -> None: ...
 
 async def _has_settled(app: TriggerEngine) -> bool:
     """Whether everything is judged, and all that was started has ended."""
-    log = await entries(app)
-    judged = max((entry.upto for entry in log if isinstance(entry, Judged)), default=0)
-    newest = max(at for at, entry in enumerate(log, start=1) if not isinstance(entry, (Judged, LeaderElected)))
-    ended = sum(type(entry).__name__ in {"Succeeded", "Failed", "Cancelled"} for entry in log)
-    registered = sum(type(entry).__name__ in {"TriggerFired", "InvocationRegistered"} for entry in log)
+    log = await _positioned(app)
+    judged = max((entry.upto for _, entry in log if isinstance(entry, Judged)), default=0)
+    newest = max(at for at, entry in log if not isinstance(entry, (Judged, LeaderElected)))
+    kinds = [type(entry).__name__ for _, entry in log]
+    ended = sum(kind in {"Succeeded", "Failed", "Cancelled"} for kind in kinds)
+    registered = sum(kind in {"TriggerFired", "InvocationRegistered"} for kind in kinds)
     outputs = {"TriggerFired", "TriggerRejected", "FilterFailed", "ChainEnded", "TriggersDeclared"}
-    behind = [entry for entry in log[judged:newest] if type(entry).__name__ not in outputs]
-    return registered == ended and not behind and any(type(entry).__name__ == "EventEmitted" for entry in log)
+    behind = [entry for at, entry in log if judged < at <= newest and type(entry).__name__ not in outputs]
+    return registered == ended and not behind and "EventEmitted" in kinds
 
 
 async def test_what_is_dropped_and_chains_that_end_balance() -> None:
@@ -162,7 +163,7 @@ async def test_an_app_that_was_emptied_is_audited_as_a_new_one(make_app: MakeApp
         await (await app._connections.session()).log.clear()
         async with app.runner():
             await app.emit_events(EVENTS)
-            await wait_until(lambda: _has_settled(app))
+            await wait_until(lambda: _has_settled(app), deadline=60)
         report = await audit(app)
     assert_balances(report)
     assert not report.trimmed

@@ -1,5 +1,6 @@
 """A project folder of its own for every test, the program in this process, and the program as a process."""
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.cli.program import Program
+from tests.support.backends import SHARED, STORES
+from tests.support.servers.shared import SharedServers
 from trigger_engine.cli.main import app
 
 Write = Callable[[str, str], Path]
@@ -43,13 +46,30 @@ lease_ttl = 1.0
 checkpoint_interval = 0.2
 shutdown_timeout = 5.0
 
-[tool.trigger_engine.sqlite]
-synchronous = "NORMAL"
 """
 
 
+@pytest.fixture
+def store(request: pytest.FixtureRequest, servers: SharedServers) -> str:
+    """The tables of the configuration that say where the data is; SQLite's default file unless a test names another.
+
+    `pytestmark = on_shared_backends` runs a module's tests on every backend that processes can share.
+    """
+    name = getattr(request, "param", "sqlite")
+    if name == "sqlite":
+        return '[tool.trigger_engine.sqlite]\nsynchronous = "NORMAL"\n'
+    settings = dict(STORES[name](Path(), servers))
+    trigger_cls = settings.pop("trigger_cls")
+    ((section, keys),) = settings.items()
+    lines = [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+    return "\n".join([f'trigger_cls = "{trigger_cls}"', f"[tool.trigger_engine.{section}]", *lines, ""])
+
+
+on_shared_backends = pytest.mark.parametrize("store", SHARED, indirect=True)
+
+
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str) -> Iterator[Path]:
     """The current folder of the test, with a configuration; what it imports from there is forgotten afterwards."""
     for name in [name for name in os.environ if name.startswith("TRIGGER_ENGINE")]:
         monkeypatch.delenv(name)
@@ -58,7 +78,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delenv("COLUMNS", raising=False)
     home = tmp_path / "project"
     home.mkdir()
-    (home / "pyproject.toml").write_text(CONFIG, encoding="utf-8")
+    (home / "pyproject.toml").write_text(CONFIG + store, encoding="utf-8")
     monkeypatch.chdir(home)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

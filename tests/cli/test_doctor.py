@@ -286,3 +286,15 @@ def test_the_app_of_the_environment_is_examined(invoke: Invoke, monkeypatch: pyt
     monkeypatch.setenv("TRIGGER_ENGINE_APP", "shop:app")
     assert findings(invoke)[0] == 0
     assert os.environ["TRIGGER_ENGINE_APP"] == "shop:app"
+
+
+@pytest.mark.servers
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("store", ["redis"], indirect=True)
+def test_it_tells_what_the_backend_finds_of_its_server(invoke: Invoke) -> None:
+    emit("shop:app", "user.login", runner=True)
+    (warned,) = found(invoke, "shop:app", check="backend", level="warning")
+    assert warned.startswith("appendfsync everysec: a loss of power may lose the last second")
+    well = found(invoke, "shop:app", check="backend", level="ok")
+    assert any(text.startswith("Valkey 9.") for text in well)
+    assert invoke("doctor", "shop:app").exit_code == 0

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from tests.cli.conftest import Invoke
+from tests.cli.conftest import Invoke, on_shared_backends
 from tests.cli.data import in_app
 from trigger_engine import TriggerEngine
 from trigger_engine.cli.emit import split_words
 from trigger_engine.history import EventRecord
 
-pytestmark = pytest.mark.usefixtures("shop")
+pytestmark = [pytest.mark.usefixtures("shop"), on_shared_backends]
 
 
 async def _events(app: TriggerEngine) -> list[EventRecord]:
@@ -123,9 +123,19 @@ def test_memory_is_refused_with_the_backend_that_works(invoke: Invoke, monkeypat
     assert 'set trigger_cls = "SQLiteTrigger"' in result.stderr
 
 
-def test_an_unreachable_backend_is_one_message(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRIGGER_ENGINE__SQLITE__SQLITE_DB_PATH", "missing/folder/shop.db")
+UNREACHABLE = {
+    "sqlite": ({"SQLITE__SQLITE_DB_PATH": "missing/folder/shop.db"}, "missing/folder does not exist"),
+    "redis": ({"REDIS__URL": "redis://127.0.0.1:1", "REDIS__TIMEOUT": "0.1"}, "127.0.0.1:1 cannot be used"),
+}
+
+
+def test_an_unreachable_backend_is_one_message(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    variables, told = UNREACHABLE[request.node.callspec.params["store"]]
+    for name, value in variables.items():
+        monkeypatch.setenv(f"TRIGGER_ENGINE__{name}", value)
     result = invoke("emit", "shop:app", "user.login")
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
-    assert "missing/folder does not exist" in result.stderr
+    assert told in result.stderr

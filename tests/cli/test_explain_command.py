@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tests.cli.conftest import Invoke
+from tests.cli.conftest import Invoke, on_shared_backends
 from tests.cli.data import emit
 
-pytestmark = pytest.mark.usefixtures("shop")
+pytestmark = [pytest.mark.usefixtures("shop"), on_shared_backends]
 
 GUEST = {"role": "guest"}
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from tests.cli.conftest import Invoke
+from tests.cli.conftest import Invoke, on_shared_backends
 from tests.cli.data import emit, in_app
 from trigger_engine import InvocationStatus, TriggerEngine
 
-pytestmark = pytest.mark.usefixtures("shop")
+pytestmark = [pytest.mark.usefixtures("shop"), on_shared_backends]
 
 
 def call(reason: str, *, runner: bool = False) -> str:

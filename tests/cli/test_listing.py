@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 
-from tests.cli.conftest import Invoke, Write
+from tests.cli.conftest import Invoke, Write, on_shared_backends
 from tests.cli.data import emit, in_app
 from trigger_engine import TriggerEngine
 from trigger_engine.cli.listing import parse_time, plain_id
 
-pytestmark = pytest.mark.usefixtures("shop")
+pytestmark = [pytest.mark.usefixtures("shop"), on_shared_backends]
 
 ADMIN, GUEST = {"role": "admin"}, {"role": "guest"}
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.cli.conftest import Invoke, Start, Write
-from tests.cli.program import ROOT
+from tests.support.programs import ROOT
 from trigger_engine import Event, TriggerEngine
 from trigger_engine.cli.app_loading import load_app
 from trigger_engine.cli.main import COMMANDS

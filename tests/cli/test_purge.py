@@ -3,11 +3,11 @@
 import pytest
 from typer.testing import CliRunner
 
-from tests.cli.conftest import Invoke, Write
+from tests.cli.conftest import Invoke, Write, on_shared_backends
 from tests.cli.data import emit
 from trigger_engine.cli.main import app
 
-pytestmark = pytest.mark.usefixtures("shop")
+pytestmark = [pytest.mark.usefixtures("shop"), on_shared_backends]
 
 
 def events(invoke: Invoke) -> int:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import SHOP, Start, Write
+from tests.cli.conftest import SHOP, Start, Write, on_shared_backends
 from tests.cli.data import emit
-from tests.cli.program import ROOT, Program
-from tests.support.programs import is_alive
+from tests.cli.program import Program
+from tests.support.programs import ROOT, is_alive
 from tests.support.waiting import wait_until_true
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -30,6 +30,7 @@ def pids_of(program: Program, count: int) -> list[int]:
     return found
 
 
+@on_shared_backends
 def test_it_works_and_its_tasks_log_with_their_ids(start: Start) -> None:
     program = start("run", "shop:app")
     program.wait_for(UP)
@@ -46,6 +47,7 @@ def test_logs_can_be_json(start: Start) -> None:
     assert found["tokens"] == [f"invocation:{found['invocation']}", f"trigger-run:{found['trigger_run']}"]
 
 
+@on_shared_backends
 def test_tasks_in_child_processes_log_with_their_ids_too(start: Start, write: Write) -> None:
     write(
         "shop.py",
@@ -121,6 +123,7 @@ def test_signals_reach_every_process(start: Start, number: signal.Signals) -> No
     assert not any(map(is_alive, pids))
 
 
+@on_shared_backends
 def test_a_dead_process_is_started_again(start: Start) -> None:
     program = start("run", "shop:app", "--processes", "2")
     pids = pids_of(program, 2)

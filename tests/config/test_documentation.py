@@ -1,6 +1,6 @@
-"""docs/configuration.md lists every key as `Settings` and the SQLite backend declare it.
+"""docs/configuration.md lists every key as `Settings` and the backends declare it.
 
-`python -m tests.config.test_documentation` writes the table of `Settings` anew.
+`python -m tests.config.test_documentation` writes the tables of `Settings` and of the plugins anew.
 """
 
 import re
@@ -18,6 +18,7 @@ from trigger_engine.config.settings import KNOWN_SECTIONS
 from trigger_engine.log.plugins import find_backend
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
+PLUGINS = ["RedisTrigger"]
 HEAD = "| Key | Default | Unit | Meaning |\n|---|---|---|---|\n"
 
 
@@ -66,6 +67,14 @@ def test_the_page_lists_every_key_of_sqlite_with_its_default() -> None:
     assert listed == {field.name: written(field.default) for field in fields}
 
 
+@pytest.mark.parametrize("name", PLUGINS)
+def test_the_page_lists_every_key_of_a_plugin_as_it_is(name: str) -> None:
+    backend = find_backend(name)
+    assert between(PAGE.read_text(encoding="utf-8"), f"trigger_engine.{backend.section}") == table(
+        backend.settings_type
+    )
+
+
 def test_the_page_names_every_section_that_is_accepted() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert [section for section in KNOWN_SECTIONS if f"`{section}`" not in page] == []
@@ -87,5 +96,9 @@ def test_the_examples_of_the_page_are_accepted(write: Write, monkeypatch: pytest
 
 
 if __name__ == "__main__":
+    tables: dict[str, type[msgspec.Struct]] = {"trigger_engine": Settings}
+    tables |= {f"trigger_engine.{find_backend(name).section}": find_backend(name).settings_type for name in PLUGINS}
     text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(text.replace(between(text, "trigger_engine"), table(Settings)), encoding="utf-8")
+    for name, settings_type in tables.items():
+        text = text.replace(f"{name} -->\n\n{between(text, name)}", f"{name} -->\n\n{table(settings_type)}")
+    PAGE.write_text(text, encoding="utf-8")

@@ -251,9 +251,12 @@ async def test_a_leader_that_learns_in_mid_step_that_it_leads_no_more_goes_on_wo
         log = (await app._connections.session()).log
         lost = asyncio.Event()
 
-        async def lose_the_lease() -> None:
+        async def taken_away() -> bool:
             await log.release("match", runner.runner_id)
-            assert await log.acquire("match", "somebody else", ttl=0.3)
+            return await log.acquire("match", "somebody else", ttl=0.3)
+
+        async def lose_the_lease() -> None:
+            await wait_until(taken_away)
             renewals = faults.calls["acquire"]
             await wait_until(lambda: faults.calls["acquire"] > renewals)
             lost.set()

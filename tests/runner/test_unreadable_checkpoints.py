@@ -3,7 +3,6 @@
 import pytest
 
 from tests.support.apps import MakeApp
-from tests.support.reading import entries
 from tests.support.waiting import wait_until
 from trigger_engine import TriggerBuilder, TriggerEngine
 from trigger_engine.entries.facts import LeaderElected
@@ -27,7 +26,8 @@ async def spoil(app: TriggerEngine) -> None:
     """Saves a checkpoint that nobody can read, as the last leader would."""
     log = (await app._connections.session()).log
     await app.emit_event("later")
-    terms = [at for at, entry in enumerate(await entries(app), start=1) if isinstance(entry, LeaderElected)]
+    batch = await log.follow(await log.start())
+    terms = [position for position, entry in batch.entries if isinstance(entry, LeaderElected)]
     assert await log.save_checkpoint(LEASE, Checkpoint(terms[-1], await log.tail(), b"\x01\xff"))
 
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from tests.support.servers.shared import SharedServers
+from trigger_engine.log.fresh import fresh_id
 
 Settings = dict[str, Any]
 
@@ -37,10 +38,14 @@ def _sqlite(folder: Path, _: SharedServers) -> Settings:
     return {"trigger_cls": "SQLiteTrigger", "sqlite": place}
 
 
-STORES: dict[str, Callable[[Path, SharedServers], Settings]] = {"memory": _memory, "sqlite": _sqlite}
+def _redis(_: Path, servers: SharedServers) -> Settings:
+    return {"trigger_cls": "RedisTrigger", "redis": {"url": servers.url("redis"), "key_prefix": f"test-{fresh_id()}"}}
+
+
+STORES: dict[str, Callable[[Path, SharedServers], Settings]] = {"memory": _memory, "sqlite": _sqlite, "redis": _redis}
 """By name, how a test gets an empty store. A further backend is one more line here."""
 
-SERVER_BACKENDS = frozenset[str]()
+SERVER_BACKENDS = frozenset({"redis"})
 """Those that need a server; their tests have the marker `servers`."""
 
 ALL = [pytest.param(name, marks=[pytest.mark.servers] * (name in SERVER_BACKENDS), id=name) for name in STORES]

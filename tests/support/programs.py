@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PATHS = os.pathsep.join(map(str, [ROOT, *sorted((ROOT / "backends").glob("*"))]))
+"""What programs need on PYTHONPATH to import the project and its backends from here."""
 
 
 def environment(folder: Path) -> dict[str, str]:
     """For programs in a folder: it and the project are on the import path, data and cache lie in it."""
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
+        "PYTHONPATH": os.pathsep.join([str(folder), PATHS]),
         "PYTHONUNBUFFERED": "1",
         "XDG_CACHE_HOME": str(folder / "cache"),
         "TRIGGER_ENGINE__SQLITE__SQLITE_DB_PATH": str(folder / "shared.db"),

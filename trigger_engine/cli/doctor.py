@@ -86,7 +86,7 @@ async def _look_at_data(app: TriggerEngine, target: str) -> list[Finding]:
             facts = await gather(app, target, history, datetime.now(UTC))
             await _check_writable(app)
             reached = f"{_location(app)} is reachable, its log ends at {facts.overview.position:,}"
-            return [ok("backend", reached), *check_data(facts)]
+            return [ok("backend", reached), *await _of_the_backend(app), *check_data(facts)]
     except (BackendUnavailable, ConfigError, SerializationError) as exc:
         return [
             failed("backend", str(exc), f"see that {app.config.backend_type.name} runs where the configuration says")
@@ -97,6 +97,12 @@ async def _check_writable(app: TriggerEngine) -> None:
     """A write that changes nothing: nobody holds this lease. Raises BackendUnavailable."""
     session = await app._connections.session()
     await session.log.release("doctor", "doctor")
+
+
+async def _of_the_backend(app: TriggerEngine) -> list[Finding]:
+    """What the backend finds of the system that it runs on."""
+    checks = await app._connections.backend.check()
+    return [Finding(check.level, "backend", check.text, check.mend) for check in checks]
 
 
 def _absent_file(app: TriggerEngine) -> Finding | None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import msgspec
 
@@ -144,6 +144,14 @@ class Checkpoint(msgspec.Struct, frozen=True):
     data: bytes
 
 
+class Check(msgspec.Struct, frozen=True):
+    """What a backend finds of the system that it runs on. `mend`: what to do, None when all is well."""
+
+    level: Literal["ok", "warning", "failed"]
+    text: str
+    mend: str | None = None
+
+
 class EventLog(ABC):
     """One app's log and run queue, opened for one event loop.
 
@@ -157,6 +165,8 @@ class EventLog(ABC):
     """True when void parts are refused at append; else they are stored and dropped by every fold."""
     dense_positions: ClassVar[bool] = False
     """True when each entry stands right behind the one before it, so that a gap means a loss."""
+    resends: ClassVar[bool] = False
+    """True when a call itself goes on trying until its effect is known, so that its callers need not ask again."""
 
     @abstractmethod
     async def append(self, parts: Sequence[Part]) -> list[Outcome]:
@@ -305,3 +315,10 @@ class Backend(ABC):
     @abstractmethod
     async def open(self, *, clock: Clock) -> EventLog:
         """Opens the log for the running event loop. Raises BackendUnavailable, ConfigError."""
+
+    async def check(self) -> list[Check]:
+        """What keeps the promises of this backend from being kept, for `doctor`; changes nothing.
+
+        Raises BackendUnavailable, ConfigError.
+        """
+        return []

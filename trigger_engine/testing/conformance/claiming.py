@@ -154,9 +154,9 @@ class DueSuite(LogSuite):
     """Work waits for its time, by the store's clock."""
 
     async def test_work_for_later_is_not_given_before_its_time(self, harness: LogHarness, log: EventLog) -> None:
-        await append(log, registration("later", not_before=harness.clock() + 0.2), registration("now"))
+        await append(log, registration("later", not_before=harness.clock() + harness.moment), registration("now"))
         assert names((await claim(log)).started) == ["now"]
-        await harness.pass_time(0.3)
+        await harness.pass_time(1.5 * harness.moment)
         assert names((await claim(log, "runner-2")).started) == ["later"]
 
     async def test_a_time_that_has_passed_delays_nothing(self, harness: LogHarness, log: EventLog) -> None:
@@ -164,21 +164,21 @@ class DueSuite(LogSuite):
         assert names((await claim(log)).started) == ["i1"]
 
     async def test_what_has_become_due_comes_in_its_old_place(self, harness: LogHarness, log: EventLog) -> None:
-        await append(log, registration("i1", not_before=harness.clock() + 0.2), registration("i2"))
-        await harness.pass_time(0.3)
+        await append(log, registration("i1", not_before=harness.clock() + harness.moment), registration("i2"))
+        await harness.pass_time(1.5 * harness.moment)
         assert names((await claim(log)).started) == ["i1", "i2"]
 
     async def test_an_unknown_task_is_named_only_when_it_is_due(self, harness: LogHarness, log: EventLog) -> None:
-        await append(log, registration("i1", task_id="other", not_before=harness.clock() + 0.2))
+        await append(log, registration("i1", task_id="other", not_before=harness.clock() + harness.moment))
         assert (await claim(log)).unknown == frozenset()
-        await harness.pass_time(0.3)
+        await harness.pass_time(1.5 * harness.moment)
         assert (await claim(log)).unknown == {"other"}
 
     async def test_a_retry_waits_for_its_time(self, harness: LogHarness, log: EventLog) -> None:
         await append(log, registration("i1"))
-        await append(log, retried(await claim_one(log), harness.clock() + 0.2))
+        await append(log, retried(await claim_one(log), harness.clock() + harness.moment))
         assert (await claim(log)).started == []
-        await harness.pass_time(0.3)
+        await harness.pass_time(1.5 * harness.moment)
         assert (await claim_one(log)).state.attempt == 2
 
 

@@ -77,6 +77,8 @@ class Comparison:
         self._harness = harness
         self._sides = (subject, oracle)
         self._number = 0
+        # Read once for each step: both sides are told the same times.
+        self._now = harness.clock()
         # Where time cannot be steered, nothing becomes due or expires within an example.
         self._second = 1.0 if harness.steered else 10_000.0
 
@@ -84,6 +86,7 @@ class Comparison:
         """One step; every other append is gathered with the next."""
         what, a, b, c = step
         self._number += 1
+        self._now = self._harness.clock()
         if what in APPENDS:
             for side in self._sides:
                 side.parts += self._parts(side, what, a, b)
@@ -117,7 +120,7 @@ class Comparison:
             case "event":
                 return [(make.event(name, keyed=bool(a % 2)), make.event(f"event-{b}", keyed=bool(b % 2)))]
             case "register":
-                not_before = self._harness.clock() + b * self._second if b > 2 else None
+                not_before = self._now + b * self._second if b > 2 else None
                 call = make.registration(
                     f"call-{a}", task_id=TASKS[b % 3], queue=QUEUES[a % 2], not_before=not_before, keyed=a > 2
                 )
@@ -138,7 +141,7 @@ class Comparison:
         settled: list[AnyEntry] = [
             make.succeeded(invocation),
             make.failed(invocation),
-            make.retried(invocation, self._harness.clock() + (a % 3) * self._second),
+            make.retried(invocation, self._now + (a % 3) * self._second),
             make.recovered(invocation),
             make.handed_back(invocation),
         ]

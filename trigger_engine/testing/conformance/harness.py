@@ -23,6 +23,8 @@ class LogHarness(ABC):
     """The clock that every log of this harness is opened with."""
     steered: ClassVar[bool] = True
     """False where `pass_time` has to wait, because the store has a clock of its own."""
+    moment: ClassVar[float] = 0.2
+    """Seconds that some calls take no longer than, and that a test lets pass."""
     trims: ClassVar[bool] = True
     """False where retention removes whole segments at times of the store's own choosing."""
     can_restore: ClassVar[bool] = True

@@ -86,10 +86,10 @@ class TrimmingSuite(LogSuite):
         await append(log, succeeded(held))
 
     async def test_work_for_later_is_still_given_when_it_is_due(self, harness: LogHarness, log: EventLog) -> None:
-        await append(log, registration("i1", not_before=harness.clock() + 0.2))
+        await append(log, registration("i1", not_before=harness.clock() + harness.moment))
         await trim_all(log)
         assert (await claim(log)).started == []
-        await harness.pass_time(0.3)
+        await harness.pass_time(1.5 * harness.moment)
         assert (await claim_one(log)).registration.id == "i1"
 
     async def test_what_is_held_can_still_be_settled(self, log: EventLog) -> None:

@@ -30,15 +30,15 @@ class LeasesSuite(LogSuite):
             assert not await two.acquire("match", "runner-2", ttl=TTL)
 
     async def test_an_expired_lease_is_taken_over(self, harness: LogHarness, log: EventLog) -> None:
-        assert await log.acquire("match", "runner-1", ttl=0.2)
-        await harness.pass_time(0.3)
+        assert await log.acquire("match", "runner-1", ttl=harness.moment)
+        await harness.pass_time(1.5 * harness.moment)
         assert await log.acquire("match", "runner-2", ttl=TTL)
         assert not await log.acquire("match", "runner-1", ttl=TTL)
 
     async def test_a_lease_that_is_kept_does_not_expire(self, harness: LogHarness, log: EventLog) -> None:
-        assert await log.acquire("match", "runner-1", ttl=0.2)
+        assert await log.acquire("match", "runner-1", ttl=harness.moment)
         assert await log.acquire("match", "runner-1", ttl=TTL)
-        await harness.pass_time(0.3)
+        await harness.pass_time(1.5 * harness.moment)
         assert not await log.acquire("match", "runner-2", ttl=TTL)
 
     async def test_a_released_lease_is_free(self, log: EventLog) -> None:
@@ -75,8 +75,8 @@ class RunnersSuite(LogSuite):
         assert all(row.alive and abs(row.last_seen - harness.clock()) < 60 for row in rows.values())
 
     async def test_a_silent_runner_is_lost_but_still_listed(self, harness: LogHarness, log: EventLog) -> None:
-        await log.heartbeat(runner_facts(), ttl=0.2)
-        await harness.pass_time(0.3)
+        await log.heartbeat(runner_facts(), ttl=harness.moment)
+        await harness.pass_time(1.5 * harness.moment)
         (row,) = await log.runners()
         assert not row.alive
         await log.heartbeat(runner_facts(), ttl=TTL)
@@ -90,12 +90,13 @@ class RunnersSuite(LogSuite):
         assert await log.runners() == []
 
     async def test_what_a_lost_runner_holds_is_orphaned(self, harness: LogHarness, log: EventLog) -> None:
-        await log.heartbeat(runner_facts(), ttl=0.2)
+        await log.heartbeat(runner_facts(), ttl=TTL)
         await append(log, registration("i1"), registration("i2"), registration("waits", task_id="other"))
         done, held = (await claim(log)).started
         await append(log, succeeded(done))
         assert await log.orphans() == []
-        await harness.pass_time(0.3)
+        await log.heartbeat(runner_facts(), ttl=harness.moment)
+        await harness.pass_time(1.5 * harness.moment)
         assert await log.orphans() == [held]
 
     async def test_what_a_runner_without_a_heartbeat_holds_is_orphaned(self, log: EventLog) -> None:

@@ -1,0 +1,1 @@
+"""trigger-engine on Redis and Valkey: `trigger_cls = "RedisTrigger"`."""

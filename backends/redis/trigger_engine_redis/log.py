@@ -1,0 +1,213 @@
+"""The Redis log: each step is one script, which is atomic on the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trigger_engine.errors import BackendUnavailable
+from trigger_engine.log.claims import ReportedClaims
+from trigger_engine.log.contract import (
+    Batch,
+    Bookmark,
+    Checkpoint,
+    Claims,
+    Clock,
+    EventLog,
+    Invocation,
+    Outcome,
+    Part,
+    RunnerFacts,
+    RunnerRow,
+)
+from trigger_engine.log.fresh import fresh_id
+from trigger_engine_redis import checkpoints, scripts
+from trigger_engine_redis.encoding import decode_invocation, decode_names, decode_outcomes, encode_parts, pack
+from trigger_engine_redis.places import Place
+from trigger_engine_redis.reading import Reader
+from trigger_engine_redis.server import Server
+from trigger_engine_redis.trimming import trim_step
+from trigger_engine_redis.urls import parse_url
+from trigger_engine_redis.wakeup import SLICE, Wakeup
+
+if TYPE_CHECKING:
+    from trigger_engine_redis.backend import RedisSettings
+
+LOST_RUNNERS_KEPT = 86_400.0
+"""Seconds for which a runner stays listed after its heartbeat has expired."""
+
+_facts_encoder = msgspec.msgpack.Encoder()
+_facts_decoder = msgspec.msgpack.Decoder(RunnerFacts)
+
+
+def connect(settings: RedisSettings, *, app_id: str, location: str) -> Server:
+    """The server of an app's keys; nothing is opened yet."""
+    keys = scripts.keys_of(settings.key_prefix, app_id)
+    place = Place(parse_url(settings.url), keys[0], seconds=settings.timeout / 2)
+    return Server(place, keys, location=location, seconds=settings.timeout)
+
+
+class RedisLog(EventLog):
+    """One app's log on one server, opened for one event loop."""
+
+    refuses_void = True
+    resends = True
+
+    def __init__(self, settings: RedisSettings, *, app_id: str, location: str, clock: Clock) -> None:
+        self.log_id = ""
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock
+        self._location = location
+        self._settings = settings
+        self._keys = dict(zip(scripts.NAMES, scripts.keys_of(settings.key_prefix, app_id), strict=True))
+        self._server = connect(settings, app_id=app_id, location=location)
+        keys = self._keys
+        self._reader = Reader(keys["meta"], keys["ids"], keys["entries"], location=location)
+        self._wakeup = Wakeup(self._server, keys["bell"], slice_seconds=SLICE)
+        self._reported = ReportedClaims()
+        # The id of the log if one of the scripts has to make it.
+        self._candidate = fresh_id()
+        self._closed = False
+
+    async def append(self, parts: Sequence[Part]) -> list[Outcome]:
+        told, data = encode_parts(parts)
+        replicas = self._settings.wait_replicas
+        command = self._server.call(
+            scripts.APPEND, self._candidate, told, self._settings.max_entries, 1 if replicas else 0, *data
+        )
+        # The wait is for replicas to have what this connection wrote last, so each attempt writes something.
+        waiting = [("WAIT", replicas, int(self._settings.timeout * 300))] if replicas else []
+        answers = await self._server.ask(command, *waiting, script=scripts.APPEND, needs_replicas=replicas)
+        _, tail, stirred, outcomes = answers[0]
+        self._wakeup.tell(tail, stirred)
+        return decode_outcomes(outcomes)
+
+    async def follow(self, after: Bookmark, *, limit: int = 1000, wait: float = 0.0) -> Batch:
+        deadline = self._loop.time() + wait
+        while True:
+            last = self._wakeup.entries.last
+            if wait > 0:
+                self._listen()
+            batch = await self._read(after, limit)
+            left = deadline - self._loop.time()
+            if batch.entries or left <= 0:
+                return batch
+            await self._wakeup.wait(self._wakeup.entries, last, left)
+
+    async def tail(self) -> Bookmark:
+        log_id, tail, last, trimmed = await self._meta("log_id", "tail", "last", "trimmed")
+        return Bookmark(log_id, int(tail), last if int(tail) > int(trimmed) else "")
+
+    async def start(self) -> Bookmark:
+        log_id, trimmed = await self._meta("log_id", "trimmed")
+        return Bookmark(log_id, int(trimmed))
+
+    async def claim(
+        self,
+        runner_id: str,
+        *,
+        tasks: Collection[str],
+        queues: Collection[str],
+        holding: Collection[str],
+        limit: int,
+        wait: float = 0.0,
+    ) -> Claims:
+        of_tasks, of_queues = pack(list(tasks)), pack(list(queues))
+        deadline = self._loop.time() + wait
+        while True:
+            last = self._wakeup.queue.last
+            if wait > 0:
+                self._listen()
+            answer = await self._server.run(
+                scripts.CLAIM,
+                *(self._candidate, runner_id, of_tasks, of_queues, pack(list(holding))),
+                *(limit, fresh_id(), repr(self._clock())),
+            )
+            _, tail, stirred, started, stranded, revoked, unknown, next_due = answer
+            self._wakeup.tell(tail, stirred)
+            claims = Claims(
+                started=[decode_invocation(each) for each in started],
+                stranded=sorted(map(decode_invocation, stranded), key=lambda each: each.registered_at),
+                revoked=decode_names(revoked),
+                unknown=decode_names(unknown),
+            )
+            left = deadline - self._loop.time()
+            if left <= 0 or self._reported.is_news(runner_id, claims):
+                self._reported.told(runner_id, claims)
+                return claims
+            await self._wakeup.wait(self._wakeup.queue, last, left if next_due is None else min(left, float(next_due)))
+
+    async def heartbeat(self, facts: RunnerFacts, *, ttl: float) -> None:
+        encoded = _facts_encoder.encode(facts)
+        await self._server.run(
+            scripts.HEARTBEAT, self._candidate, facts.runner_id, repr(ttl), repr(LOST_RUNNERS_KEPT), encoded
+        )
+
+    async def leave(self, runner_id: str) -> None:
+        await self._server.ask(("HDEL", self._keys["runners"], runner_id))
+
+    async def runners(self) -> list[RunnerRow]:
+        rows = await self._server.run(scripts.RUNNERS, self._candidate)
+        return [RunnerRow(_facts_decoder.decode(facts), float(seen), bool(alive)) for facts, seen, alive in rows]
+
+    async def orphans(self, *, limit: int = 1000) -> list[Invocation]:
+        return [decode_invocation(each) for each in await self._server.run(scripts.ORPHANS, self._candidate, limit)]
+
+    async def acquire(self, name: str, owner: str, *, ttl: float) -> bool:
+        return bool(await self._server.run(scripts.ACQUIRE, self._candidate, name, owner, repr(ttl)))
+
+    async def release(self, name: str, owner: str) -> None:
+        await self._server.run(scripts.RELEASE, self._candidate, name, owner)
+
+    async def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> bool:
+        key = self._keys["checkpoints"]
+        return await checkpoints.save_checkpoint(self._server, key, self._candidate, name, checkpoint)
+
+    async def load_checkpoint(self, name: str) -> Checkpoint | None:
+        return await checkpoints.load_checkpoint(self._server, (self._keys["meta"], self._keys["checkpoints"]), name)
+
+    async def invocation(self, invocation_id: str) -> Invocation | None:
+        found = await self._server.run(scripts.INVOCATION, self._candidate, invocation_id)
+        return None if found is None else decode_invocation(found)
+
+    async def trim(self, before: Bookmark, *, keys_before: float, limit: int = 10_000) -> int:
+        removed = 0
+        while True:
+            start = await self.start()
+            step = await trim_step(
+                self._server, self._reader, start, before, keys_before=keys_before, limit=limit - removed
+            )
+            removed += step
+            if step == 0 or removed >= limit:
+                return removed
+
+    async def clear(self) -> None:
+        old = (await self.tail()).log_id
+        self.log_id = (await self._server.run(scripts.CLEAR, fresh_id(), old)).decode()
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            await self._wakeup.aclose()
+            await self._server.aclose()
+
+    async def _read(self, after: Bookmark, limit: int) -> Batch:
+        return self._reader.batch(after, await self._server.ask(*self._reader.commands(after, limit)))
+
+    async def _meta(self, *fields: str) -> list[str]:
+        """Some of the app's facts; the log is made where there is none."""
+        command = ("HMGET", self._keys["meta"], *fields)
+        (found,) = await self._server.ask(command)
+        if found[0] is None:
+            await self._server.run(scripts.INVOCATION, self._candidate, "")
+            (found,) = await self._server.ask(command)
+        self.log_id = found[0].decode()
+        return [value.decode() for value in found]
+
+    def _listen(self) -> None:
+        if self._closed:
+            raise BackendUnavailable(f"the log in {self._location} was closed: open it again")
+        self._wakeup.listen()

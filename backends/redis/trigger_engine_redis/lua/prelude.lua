@@ -1,0 +1,155 @@
+-- What every script begins with. A script checks everything before its first write, for Lua rolls nothing back.
+--
+-- meta: log_id, tail (newest position), last (its entry's id), trimmed (newest position that is gone), stirred (counts
+--     what may interest a runner that waits), touched
+-- entries: stream, one entry a message, id `<position>-0`, field `e`
+-- ids: entry id -> position; keys: ids of keyed entries that are gone, by the time of their use
+-- terms: lease name -> position of its newest election
+-- invocations: id -> row; ready, delayed, held: which of them wait, wait for their time, are worked on
+-- kept: bytes of entries that are gone but still needed, `r:` registrations and `l:` newest status entries
+-- bell: stream of one message, which wakes those who wait
+local META, ENTRIES, IDS, USED, TERMS, INVOCATIONS, READY, DELAYED, HELD, KEPT, BELL, LEASES, RUNNERS, CHECKPOINTS =
+    unpack(KEYS)
+local call, pack, unpack_value = redis.call, cmsgpack.pack, cmsgpack.unpack
+
+-- A row, as an array.
+local REGISTERED_AT, QUEUE, TASK, SLICE_FROM, SLICE_SIZE, STATUS, ATTEMPT, CLAIM, RUNNER, RECOVERIES, NOT_BEFORE,
+    CHANGED_AT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+
+local function decimal(position)
+    return string.format('%.0f', position)
+end
+
+local function server_time()
+    local time = call('TIME')
+    return tonumber(time[1]) + tonumber(time[2]) / 1000000
+end
+
+-- A position of its own for an election: no other has it, not even one in entries that a failover has lost, so that
+-- two leaders never have the same term.
+local function election_position()
+    local time = call('TIME')
+    return tonumber(time[1]) * 1048576 + tonumber(time[2])
+end
+
+-- The log as it stands; made now where there is none, with the id that every call brings.
+local function load_log()
+    local found = call('HMGET', META, 'log_id', 'tail', 'trimmed', 'stirred')
+    if not found[1] then
+        call('HSET', META, 'log_id', ARGV[1], 'tail', '0', 'last', '', 'trimmed', '0', 'stirred', '0')
+        found = {ARGV[1], '0', '0', '0'}
+    end
+    return {id = found[1], tail = tonumber(found[2]), trimmed = tonumber(found[3]), stirred = tonumber(found[4])}
+end
+
+local function ring(log)
+    call('XADD', BELL, 'MAXLEN', '1', '*', 't', decimal(log.tail), 's', decimal(log.stirred))
+end
+
+-- Calls a command that takes any number of arguments, a bounded number at a time.
+local function in_chunks(command, key, arguments)
+    for first = 1, #arguments, 1000 do
+        call(command, key, unpack(arguments, first, math.min(first + 999, #arguments)))
+    end
+end
+
+-- The values of hash fields, by field.
+local function load_fields(key, fields)
+    local found = {}
+    for first = 1, #fields, 1000 do
+        local last = math.min(first + 999, #fields)
+        local values = call('HMGET', key, unpack(fields, first, last))
+        for index = first, last do
+            found[fields[index]] = values[index - first + 1]
+        end
+    end
+    return found
+end
+
+local function load_row(invocation_id)
+    local packed = call('HGET', INVOCATIONS, invocation_id)
+    return packed and unpack_value(packed)
+end
+
+-- Members sort by queue and task, then oldest first.
+local function waiting_member(row, invocation_id)
+    return row[QUEUE] .. '\0' .. row[TASK] .. '\0' .. string.format('%014x', row[REGISTERED_AT]) .. '\0' .. invocation_id
+end
+
+local function held_member(row, invocation_id)
+    return (row[RUNNER] or '') .. '\0' .. string.format('%014x', row[REGISTERED_AT]) .. '\0' .. row[CLAIM] .. '\0'
+        .. invocation_id
+end
+
+-- Takes a row out of where it waited or was held, and puts it where it belongs now.
+local function write_row(log, invocation_id, before, after, now)
+    if before then
+        if WAITING[before[STATUS]] then
+            local member = waiting_member(before, invocation_id)
+            call('ZREM', READY, member)
+            if before[NOT_BEFORE] then
+                call('ZREM', DELAYED, member)
+            end
+        elseif HOLDING[before[STATUS]] then
+            call('ZREM', HELD, held_member(before, invocation_id))
+        end
+        if before[CHANGED_AT] <= log.trimmed then
+            call('HDEL', KEPT, 'l:' .. invocation_id)
+        end
+    end
+    if WAITING[after[STATUS]] then
+        local member = waiting_member(after, invocation_id)
+        if after[NOT_BEFORE] and after[NOT_BEFORE] > now then
+            call('ZADD', DELAYED, string.format('%.17g', after[NOT_BEFORE]), member)
+        else
+            call('ZADD', READY, '0', member)
+        end
+    elseif HOLDING[after[STATUS]] then
+        call('ZADD', HELD, '0', held_member(after, invocation_id))
+    end
+    call('HSET', INVOCATIONS, invocation_id, pack(after))
+end
+
+local function entry_at(position)
+    local id = decimal(position) .. '-0'
+    local found = call('XRANGE', ENTRIES, id, id)[1]
+    return found and found[2][2]
+end
+
+local function registration_of(log, invocation_id, row)
+    if row[REGISTERED_AT] <= log.trimmed then
+        return call('HGET', KEPT, 'r:' .. invocation_id)
+    end
+    return entry_at(row[REGISTERED_AT])
+end
+
+-- What a client needs to know of an invocation: its row, its registration, its newest status entry if there is one.
+local function told(log, invocation_id, row)
+    local registration = registration_of(log, invocation_id, row)
+    local latest = false
+    if row[CHANGED_AT] ~= row[REGISTERED_AT] then
+        latest = row[CHANGED_AT] <= log.trimmed and call('HGET', KEPT, 'l:' .. invocation_id) or entry_at(row[CHANGED_AT])
+    end
+    return {pack(row), registration, latest}
+end
+
+-- Why a bookmark is not a place of this log, nil when it is one.
+local function misplaced(log, log_id, position, entry_id)
+    if log_id ~= log.id or position > log.tail then
+        return 'replaced'
+    elseif position < log.trimmed then
+        return 'trimmed'
+    elseif entry_id ~= '' and position > log.trimmed and tonumber(call('HGET', IDS, entry_id) or 0) ~= position then
+        return 'replaced'
+    end
+    return nil
+end
+
+local function is_current(term)
+    for _, position in ipairs(call('HVALS', TERMS)) do
+        if tonumber(position) == term then
+            return true
+        end
+    end
+    return false
+end

@@ -1,0 +1,90 @@
+"""The Lua scripts, each a step that is atomic on the server."""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from importlib.resources import files
+
+import msgspec
+
+from trigger_engine.core.lifecycle import FINAL, HELD, MOVES, WAITING
+from trigger_engine.entries.encoding import encode_entry
+from trigger_engine.entries.facts import EMPTY_MAP, Started
+
+NAMES = (
+    "meta",
+    "entries",
+    "ids",
+    "used",
+    "terms",
+    "invocations",
+    "ready",
+    "delayed",
+    "held",
+    "kept",
+    "bell",
+    "leases",
+    "runners",
+    "checkpoints",
+)
+"""The names of an app's keys, in the order of the scripts' KEYS."""
+
+
+class Script(msgspec.Struct, frozen=True):
+    """A script's text and the name under which a server that has seen it knows it."""
+
+    text: str
+    sha: str
+
+
+def keys_of(prefix: str, app_id: str) -> list[str]:
+    """An app's keys; what stands in braces gives all of them one slot of a cluster."""
+    return [f"{{{prefix}:{app_id}}}:{name}" for name in NAMES]
+
+
+def _lua_set(names: list[str]) -> str:
+    return "{" + ", ".join(f"['{name}'] = true" for name in sorted(names)) + "}"
+
+
+def _started_head() -> bytes:
+    """What the bytes of every `Started` begin with, up to its id."""
+    entry = Started(
+        id="", time=0.0, invocation_id="", task_id="", arguments=EMPTY_MAP, attempt=1, claim_id="", runner_id=None
+    )
+    data = encode_entry(entry)
+    return data[: data.index(msgspec.msgpack.encode("started")) + len(msgspec.msgpack.encode("started"))]
+
+
+def _tables() -> str:
+    """What the scripts know of the life of an invocation, from the one table that there is."""
+    kinds = [str(kind.__struct_config__.tag) for _, kind in MOVES]
+    moves = [
+        f"['{before}:{kind}'] = '{after}'" for ((before, _), after), kind in zip(MOVES.items(), kinds, strict=True)
+    ]
+    head = "".join(f"\\{byte:03}" for byte in _started_head())
+    return (
+        f"local MOVES = {{{', '.join(moves)}}}\n"
+        f"local WAITING = {_lua_set(list(WAITING))}\n"
+        f"local HOLDING = {_lua_set(list(HELD))}\n"
+        f"local FINAL = {_lua_set(list(FINAL))}\n"
+        f"local STARTED_HEAD = '{head}'\n"
+    )
+
+
+def _script(name: str) -> Script:
+    folder = files("trigger_engine_redis").joinpath("lua")
+    text = _tables() + "".join(folder.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in ("prelude", name))
+    return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+APPEND = _script("append")
+CLAIM = _script("claim")
+INVOCATION = _script("invocation")
+ORPHANS = _script("orphans")
+HEARTBEAT = _script("heartbeat")
+RUNNERS = _script("runners")
+ACQUIRE = _script("acquire")
+RELEASE = _script("release")
+SAVE_CHECKPOINT = _script("save_checkpoint")
+TRIM = _script("trim")
+CLEAR = _script("clear")

@@ -1,0 +1,214 @@
+"""Talking to the server: scripts and commands are tried again until one deadline, then BackendUnavailable is raised."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import redis.exceptions as failures
+from redis.asyncio.connection import AbstractConnection
+
+from trigger_engine.errors import BackendUnavailable, ConfigError
+from trigger_engine_redis.abandoned import abandon
+from trigger_engine_redis.places import Place
+from trigger_engine_redis.scripts import Script
+
+T = TypeVar("T")
+Command = Sequence[Any]
+"""A command's words."""
+
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 1.0
+"""Seconds between attempts; the pause doubles."""
+
+_OF_ITS_STATE = ("MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "UNBLOCKED", "BUSY")
+"""Answers that another attempt may not get."""
+
+_REFUSED = (failures.AuthenticationError, failures.AuthorizationError, failures.NoPermissionError)
+_LOST = (
+    OSError,
+    TimeoutError,
+    failures.ConnectionError,
+    failures.TimeoutError,
+    failures.ReadOnlyError,
+    failures.ClusterError,
+    failures.AskError,
+    failures.TryAgainError,
+    failures.InvalidResponse,
+)
+
+
+class TooFewReplicas(Exception):
+    """An append stands on fewer replicas than `wait_replicas` asks for."""
+
+
+class Server:
+    """Connections of one open log. What is asked may be done twice: every script allows for that."""
+
+    def __init__(self, place: Place, keys: Sequence[str], *, location: str, seconds: float) -> None:
+        self._place = place
+        self._keys = tuple(keys)
+        self._location = location
+        self._seconds = seconds
+        self._free: list[AbstractConnection] = []
+        self._open: set[AbstractConnection] = set()
+        self._closed = False
+        abandoned = weakref.finalize(self, abandon, self._open, asyncio.get_running_loop())
+        abandoned.atexit = False
+
+    async def run(self, script: Script, *arguments: Any) -> Any:
+        """What a script returns. Raises BackendUnavailable, ConfigError."""
+        return (await self.ask(self.call(script, *arguments), script=script))[0]
+
+    def call(self, script: Script, *arguments: Any) -> Command:
+        """The command that calls a script."""
+        return ("EVALSHA", script.sha, len(self._keys), *self._keys, *arguments)
+
+    async def ask(self, *commands: Command, script: Script | None = None, needs_replicas: int = 0) -> list[Any]:
+        """The answers to commands that are sent together. `script`: the one that the first command calls.
+
+        With `needs_replicas` the last answer is a number that must not be lower.
+        """
+
+        async def attempt() -> list[Any]:
+            connection = await self._take()
+            try:
+                answers = await _exchange(connection, commands, script)
+            except BaseException:
+                # Whether it can still be used is not known in every case.
+                await self._drop(connection)
+                raise
+            self._give_back(connection)
+            if needs_replicas and answers[-1] < needs_replicas:
+                raise TooFewReplicas(f"{answers[-1]} of {needs_replicas} replicas have it")
+            return answers
+
+        return await self._insist(attempt)
+
+    async def wait_for(self, command: Command, seconds: float) -> Any:
+        """The answer to a command that blocks for so many seconds, not tried again.
+
+        Raises what redis-py raises, OSError, TimeoutError.
+        """
+        async with asyncio.timeout(seconds + self._seconds / 2):
+            connection = await self._take()
+            try:
+                (answer,) = await _exchange(connection, [command], None)
+            except BaseException:
+                await self._drop(connection)
+                raise
+        self._give_back(connection)
+        return answer
+
+    async def aclose(self) -> None:
+        """Closes all connections; twice is harmless."""
+        self._closed = True
+        self._free.clear()
+        for connection in list(self._open):
+            await self._drop(connection)
+        await self._place.aclose()
+
+    async def _insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._seconds
+        pause = 0.0
+        cause: Exception | None = None
+        while True:
+            if self._closed:
+                raise BackendUnavailable(f"the log in {self._location} was closed: open it again")
+            try:
+                # A server that hangs gets a second chance, by another connection.
+                async with asyncio.timeout_at(min(deadline, loop.time() + self._seconds / 2)):
+                    return await attempt()
+            except _REFUSED as exc:
+                raise ConfigError(
+                    f"{self._place.shown} refuses this user ({exc}): correct user and password in url, or its rights"
+                ) from exc
+            except (*_LOST, TooFewReplicas, failures.ResponseError) as exc:
+                if isinstance(exc.__context__, ssl.SSLCertVerificationError):
+                    raise ConfigError(
+                        f"the certificate of {self._place.shown} is not trusted ({exc.__context__.verify_message}): "
+                        "name its authority in url (?ssl_ca_certs=…)"
+                    ) from exc
+                if isinstance(exc, failures.ResponseError) and not _may_pass(exc):
+                    raise BackendUnavailable(self._told(exc)) from exc
+                # That the time is up says less than what went wrong before.
+                cause = cause if cause is not None and isinstance(exc, TimeoutError) else exc
+                left = deadline - loop.time()
+                if left <= 0:
+                    raise BackendUnavailable(
+                        f"{self._place.shown} cannot be used, tried for {self._seconds:g} s ({_text(cause)}): "
+                        f"see that it runs where url says, {self._location}"
+                    ) from cause
+                if not isinstance(exc, TooFewReplicas):
+                    await self._forget()
+                await asyncio.sleep(min(left, pause * random.uniform(0.5, 1.0)))
+                # The first attempt may have met a connection that had died while it was idle.
+                pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
+
+    def _told(self, exc: failures.ResponseError) -> str:
+        text = _text(exc)
+        if isinstance(exc, failures.OutOfMemoryError) or text.startswith("OOM"):
+            return (
+                f"{self._place.shown} has no memory left, nothing was stored: raise its maxmemory, or keep less "
+                "(event_retention_days)"
+            )
+        if "LOGFULL" in text:
+            return (
+                f"the log in {self._location} holds {int(text.split()[-1]):,} entries, its cap: events and calls are "
+                "refused until older ones are gone (event_retention_days, trigger-engine purge), or raise max_entries"
+            )
+        return f"{self._place.shown} answered {text}: see its log, and what else uses the keys of {self._location}"
+
+    async def _take(self) -> AbstractConnection:
+        if self._free:
+            return self._free.pop()
+        connection = await self._place.connect()
+        self._open.add(connection)
+        return connection
+
+    def _give_back(self, connection: AbstractConnection) -> None:
+        if connection in self._open:
+            self._free.append(connection)
+
+    async def _drop(self, connection: AbstractConnection) -> None:
+        self._open.discard(connection)
+        await connection.disconnect(nowait=True)
+
+    async def _forget(self) -> None:
+        """Drops what may lead to a server that is gone, or is not the one any more."""
+        connections, self._free = self._free, []
+        for connection in connections:
+            await self._drop(connection)
+        self._place.renew()
+
+
+async def _exchange(connection: AbstractConnection, commands: Sequence[Command], script: Script | None) -> list[Any]:
+    """Sends commands together; raises the first answer that is an error, after all were read."""
+    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    answers: list[Any] = []
+    error: failures.ResponseError | None = None
+    for _ in commands:
+        try:
+            answers.append(await connection.read_response())
+        except failures.ResponseError as exc:
+            error = error or exc
+    if script is not None and isinstance(error, failures.NoScriptError):
+        await connection.send_command("SCRIPT", "LOAD", script.text)
+        await connection.read_response()
+        return await _exchange(connection, commands, None)
+    if error is not None:
+        raise error
+    return answers
+
+
+def _may_pass(exc: failures.ResponseError) -> bool:
+    return isinstance(exc, _LOST) or _text(exc).startswith(_OF_ITS_STATE)
+
+
+def _text(exc: BaseException) -> str:
+    return str(exc) or type(exc).__name__
