@@ -10,7 +10,8 @@ from starlette.routing import Mount
 
 from tests.monitor.client import Client
 from tests.support.apps import on_memory, on_sqlite
-from trigger_engine import ConfigError, TriggerEngine
+from tests.support.waiting import wait_until
+from trigger_engine import ConfigError, TriggerBuilder, TriggerEngine
 from trigger_engine.monitor import asgi_app
 from trigger_engine.monitor.security import LOCAL_HOSTS, Attempts
 
@@ -161,12 +162,40 @@ async def test_a_huge_form_is_refused(app: TriggerEngine) -> None:
         assert (await client.post("/invocations/x/cancel", {"more": "x" * 500_000})).status == 413
 
 
+async def _have_ended(client: Client, count: int) -> bool:
+    return len((await client.get("/api/invocations?status=success")).json["invocations"]) == count
+
+
+async def test_retention_is_applied_by_a_form_of_ours(folder: Path) -> None:
+    app = on_sqlite(folder / "test.db", event_retention_days=1e-9, event_auto_purge_enabled=False)
+
+    @app.task(task_id="job", triggers=TriggerBuilder().on_event("go"))
+    async def job() -> None: ...
+
+    async with app, asgi_app(app) as web:
+        client = Client(web)
+        page = (await client.get("/")).text
+        assert 'action="/purge"' in page
+        async with app.runner():
+            await app.emit_events([("go", {})] * 5)
+            await wait_until(lambda: _have_ended(client, 5))
+        done = await client.post("/purge")
+        assert done.status == 303
+        removed = int(done.headers["location"].removeprefix("/?removed="))
+        assert removed > 5
+        assert f"Retention has removed {removed:,} entries." in (await client.get(done.headers["location"])).text
+        assert not (await client.get("/api/events")).json["events"]
+        assert (await Client(web).post("/purge")).status == 403
+
+
 async def test_a_read_only_monitor_changes_nothing(app: TriggerEngine) -> None:
     first = await enqueue(app)
     async with asgi_app(app, read_only=True) as web:
         client = Client(web)
         page = await client.get(f"/invocations/{first}")
         assert "<form method" not in page.text
+        assert "/purge" not in (await client.get("/")).text
+        assert (await client.post("/purge")).status == 403
         assert (await client.post(f"/invocations/{first}/cancel")).status == 403
     assert await statuses(app) == ["registered"]
 

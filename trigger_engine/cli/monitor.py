@@ -32,7 +32,8 @@ def monitor(
         typer.Option(help=f"Who shows it may look; better given as ${TOKEN}.", show_default=False),
     ] = None,
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Offer nothing that changes something: no rerun, no cancel.")
+        bool,
+        typer.Option("--read-only", help="Offer nothing that changes something: no rerun, no cancel, no retention."),
     ] = False,
 ) -> None:
     """Serve the monitor: events, trigger runs, invocations, and why things happened, in a browser."""

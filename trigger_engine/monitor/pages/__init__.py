@@ -14,7 +14,7 @@ from trigger_engine.monitor.pages.invocations import (
     rerun,
 )
 from trigger_engine.monitor.pages.logs import logs
-from trigger_engine.monitor.pages.overview import overview
+from trigger_engine.monitor.pages.overview import overview, purge
 from trigger_engine.monitor.pages.runs import run, run_arguments, trigger_runs
 from trigger_engine.monitor.pages.search import search
 from trigger_engine.monitor.pages.timeline import timeline
@@ -49,5 +49,6 @@ TEXTS: Mapping[str, Words] = {
 CHANGES: Mapping[str, Words] = {
     "/invocations/{invocation_id}/rerun": rerun,
     "/invocations/{invocation_id}/cancel": cancel,
+    "/purge": purge,
 }
 """What changes something: by POST, from a form of ours. Each says where to look afterwards."""

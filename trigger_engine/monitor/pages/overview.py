@@ -27,6 +27,7 @@ from trigger_engine.monitor.formatting import duration_text, number_text
 from trigger_engine.monitor.lists import brief_invocation, brief_run, list_invocations, list_runs
 from trigger_engine.monitor.site import Call
 from trigger_engine.monitor.view import View
+from trigger_engine.runner.retention import apply_retention
 
 _HOUR = timedelta(hours=1)
 _SHOWN = 5
@@ -54,8 +55,8 @@ class _Found:
 
 
 async def overview(call: Call) -> View:
-    """The overview."""
-    call.parameters()
+    """The overview. `removed`: how many entries retention has just removed."""
+    removed = call.parameters("removed").text("removed")
     runners = list(await (await call.site.history()).runners())
     found = await call.ask(lambda reading: _find(reading, call.now))
     last_hour = _sum(found.activity)
@@ -75,8 +76,20 @@ async def overview(call: Call) -> View:
         "notices": list(found.notices),
         "signs": list(_signs(call, found, runners)),
     }
-    extra = {"chart": chart(found.activity, call.now), "most": MOST_COUNTED}
+    extra = {
+        "chart": chart(found.activity, call.now),
+        "most": MOST_COUNTED,
+        "removed": None if removed is None else call.parameters("removed").number("removed", 0, least=0, most=10**12),
+        "retention_days": call.site.app.settings.event_retention_days,
+    }
     return View("overview.html", "Overview", facts, extra, live=True, ages=True)
+
+
+async def purge(call: Call) -> str:
+    """Applies retention now, as the leader does by itself; where to look afterwards."""
+    app = call.site.app
+    removed = await apply_retention(await app._connections.session(), app.settings, app._connections.clock)
+    return f"/?removed={removed}"
 
 
 def _find(reading: Reading, now: datetime) -> _Found:
