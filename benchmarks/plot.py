@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 WIDTH, HEIGHT = 420, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 26, 24
 _COLORS = ("#3b6fb6", "#c8553d", "#4b9b62", "#8a63a6", "#b8860b", "#5f7a8a")
-_BAR, _GAP, _LABELS = 16, 6, 250
+_BAR, _GAP, _LETTER = 16, 6, 5.9
 _TICKS = 4
 
 
@@ -52,18 +52,19 @@ def line_charts(title: str, charts: Sequence[Chart], *, columns: int = 2) -> str
     return _document(columns * WIDTH, 36 + rows * HEIGHT, parts)
 
 
-def bar_chart(title: str, bars: Sequence[Bar], *, width: int = 760) -> str:
-    """An SVG of horizontal bars from 0, in the order given."""
-    space = width - _LABELS - 130
+def bar_chart(title: str, bars: Sequence[Bar], *, width: int = 860) -> str:
+    """An SVG of horizontal bars from 0, in the order given; labels get the room that they need."""
+    left = 20 + _LETTER * max((len(bar.label) for bar in bars), default=0)
+    space = width - left - 90
     largest = max((bar.value for bar in bars), default=0) or 1
     parts = [_text(12, 20, title, size=15, weight="bold")]
     for index, bar in enumerate(bars):
         y = 36 + index * (_BAR + _GAP)
         length = max(1.0, bar.value / largest * space)
         parts += [
-            _text(_LABELS - 8, y + 12, bar.label, anchor="end"),
-            _rectangle(y, length, _COLORS[bar.color % len(_COLORS)]),
-            _text(_LABELS + length + 6, y + 12, bar.text),
+            _text(left - 8, y + 12, bar.label, anchor="end"),
+            _rectangle(left, y, length, _COLORS[bar.color % len(_COLORS)]),
+            _text(left + length + 6, y + 12, bar.text),
         ]
     return _document(width, 44 + len(bars) * (_BAR + _GAP), parts)
 
@@ -86,8 +87,8 @@ def _chart(chart: Chart) -> str:
         _, y = place(first, step)
         parts.append(f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#8884"/>')
         parts.append(_text(_LEFT - 6, y + 4, f"{step:,g}", anchor="end"))
-    parts.append(_text(_LEFT, HEIGHT - 8, f"{first:,.3g}"))
-    parts.append(_text(WIDTH - _RIGHT, HEIGHT - 8, f"{last:,.3g} {chart.x_unit}", anchor="end"))
+    parts.append(_text(_LEFT, HEIGHT - 8, f"{round(first, 3):,g}"))
+    parts.append(_text(WIDTH - _RIGHT, HEIGHT - 8, f"{round(last, 3):,g} {chart.x_unit}", anchor="end"))
     names = _LEFT + 60.0
     for index, line in enumerate(chart.lines):
         color = _COLORS[index % len(_COLORS)]
@@ -99,8 +100,8 @@ def _chart(chart: Chart) -> str:
     return "".join(parts)
 
 
-def _rectangle(y: float, length: float, color: str) -> str:
-    return f'<rect x="{_LABELS}" y="{y}" width="{length:.1f}" height="{_BAR}" rx="2" fill="{color}"/>'
+def _rectangle(x: float, y: float, length: float, color: str) -> str:
+    return f'<rect x="{x:.1f}" y="{y}" width="{length:.1f}" height="{_BAR}" rx="2" fill="{color}"/>'
 
 
 def _steps(largest: float) -> list[float]:

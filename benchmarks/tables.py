@@ -22,6 +22,9 @@ PLOTTED = ("emit", "end_to_end", "growth", "latency", "matcher", "peers", "tasks
 _HEAD = ("case", "measured", "runs from–to", "beside", "ratio", "goal")
 _PLACE = re.compile(r"(<!-- figures of (?P<question>\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 _OURS, _BESIDE = 0, 4
+_ALONE = ("matcher",)
+"""Plots without what stands beside: there it is so far away that nothing else would be seen."""
+
 _WIDTH = 150
 
 
@@ -118,7 +121,7 @@ def _plot(question: str, figures: Sequence[Figure]) -> str:
     for figure in figures:
         if figure.unit == unit:
             bars.append(Bar(figure.case, figure.value, number(figure.value), _OURS))
-            if figure.beside:
+            if figure.beside and question not in _ALONE:
                 beside = sorted(figure.beside)[len(figure.beside) // 2]
                 bars.append(Bar(figure.beside_what, beside, number(beside), _BESIDE))
     return bar_chart(f"{question}, {unit}", bars)
