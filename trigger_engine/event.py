@@ -37,7 +37,7 @@ def event_entries(
 def checked_events(events: Sequence[EventLike]) -> list[Event]:
     """Some events as `Event`s with a code and a key that can be stored. Raises SerializationError."""
     given: object = events
-    if isinstance(given, (str, Event)) or not isinstance(given, Iterable):
+    if type(given) is not list and (isinstance(given, (str, Event)) or not isinstance(given, Iterable)):
         raise SerializationError(f"emit_events takes a list of events, not {given!r}: write [Event(code, payload), …]")
     return [_checked(event) for event in given]
 

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from trigger_engine.entries.facts import AnyEntry
 from trigger_engine.finishing import finish
@@ -66,19 +66,20 @@ class Connections:
         self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, Session] = WeakKeyDictionary()
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         self._users: WeakKeyDictionary[asyncio.AbstractEventLoop, Counter[int]] = WeakKeyDictionary()
+        self._newest: tuple[ref[asyncio.AbstractEventLoop], Session] | None = None
 
     async def session(self) -> Session:
         """The running loop's session, opened on first use. Raises BackendUnavailable, ConfigError."""
         loop = self._running_loop()
-        session = self._sessions.get(loop)
-        if session is not None:
-            return session
+        if self._newest is not None and self._newest[0]() is loop:
+            return self._newest[1]
         async with self._locks.setdefault(loop, asyncio.Lock()):
             session = self._sessions.get(loop)
             if session is None:
                 self._drop_dead_loops()
                 session = Session(await self.backend.open(clock=self.clock))
                 self._sessions[loop] = session
+        self._newest = ref(loop), session
         return session
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
@@ -118,5 +119,6 @@ class Connections:
             return
         self._users.pop(loop, None)
         session = self._sessions.pop(loop, None)
+        self._newest = None
         if session is not None:
             await finish(session.close())

@@ -136,22 +136,25 @@ def encode_payload(payload: Mapping[str, Any] | None, *, event_code: str, max_by
 
     Raises SerializationError naming the place of what cannot be a payload, PayloadTooLarge above `max_bytes`.
     """
-    what = f"payload of event {event_code!r}"
     try:
         plain = _plain_payload(payload)
         encoded = _encode_payload(plain)
         _check_depth(encoded)
     except _NotPlain as refused:
         place = "".join(f"[{key!r}]" for key in reversed(refused.path))
-        raise SerializationError(f"{what}{', at ' + place if place else ''}: {refused}") from None
+        raise SerializationError(f"{_payload_of(event_code)}{', at ' + place if place else ''}: {refused}") from None
     except Exception as exc:
-        raise SerializationError(f"{what}: cannot be encoded: {_reason(exc)}") from exc
+        raise SerializationError(f"{_payload_of(event_code)}: cannot be encoded: {_reason(exc)}") from exc
     if max_bytes is not None and len(encoded) > max_bytes:
         raise PayloadTooLarge(
-            f"{what}: takes {len(encoded):,} bytes encoded, the limit is {max_bytes:,} (max_payload_bytes): "
-            "store the data elsewhere and pass a reference"
+            f"{_payload_of(event_code)}: takes {len(encoded):,} bytes encoded, the limit is {max_bytes:,} "
+            "(max_payload_bytes): store the data elsewhere and pass a reference"
         )
     return msgspec.Raw(encoded)
+
+
+def _payload_of(event_code: str) -> str:
+    return f"payload of event {event_code!r}"
 
 
 def is_text(text: str) -> bool:
@@ -179,9 +182,12 @@ class _NotPlain(Exception):
 def _plain_payload(payload: Any) -> dict[str, Any]:
     if payload is None:
         return {}
-    if not isinstance(payload, Mapping):
+    if type(payload) is not dict and not isinstance(payload, Mapping):
         raise _NotPlain(f"is of type {type_name(type(payload))}: give a mapping, or None for an empty one")
-    return {_top_key(key): _plain_at(key, value) for key, value in payload.items()}
+    return {
+        key if type(key) is str else _top_key(key): value if type(value) in _SCALARS else _plain_at(key, value)
+        for key, value in payload.items()
+    }
 
 
 def _top_key(key: Any) -> str:
