@@ -164,6 +164,13 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(python=MAIN)
+def faults(session: nox.Session) -> None:
+    """Cancels at every place where the engine waits, in every way (minutes; the suite does a part); for pytest."""
+    install(session, "test")
+    session.run("pytest", "-s", "tests/faults/every_await.py", *session.posargs)
+
+
+@nox.session(python=MAIN)
 def build(session: nox.Session) -> None:
     """Builds wheels and sdists into dist/, and tries the wheels in an empty environment, away from the sources."""
     session.install(*nox.project.dependency_groups(PROJECT, "build"))

@@ -45,10 +45,12 @@ class ResultFollower:
     async def aclose(self) -> None:
         """Stops following; waiters get BackendUnavailable."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-        self._fail(BackendUnavailable("the app was closed while a result was awaited: keep `async with app` open"))
+        try:
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+        finally:
+            self._fail(BackendUnavailable("the app was closed while a result was awaited: keep `async with app` open"))
 
     def _drop(self, invocation_id: str, signal: asyncio.Future[None]) -> None:
         signals = self._waiters.get(invocation_id, set())

@@ -6,14 +6,18 @@ from trigger_engine import TriggerEngine
 from trigger_engine.core.lifecycle import InvocationState, InvocationStatus, move, statuses_reached
 from trigger_engine.entries.facts import AnyEntry, InvocationRegistered, StatusEntry, TriggerFired
 from trigger_engine.invocation import Invocation
-from trigger_engine.log.contract import Bookmark
+from trigger_engine.log.contract import Bookmark, EventLog
 
 E = TypeVar("E")
 
 
 async def entries(app: TriggerEngine) -> list[AnyEntry]:
     """Every entry of the app's log, in order."""
-    log = (await app._connections.session()).log
+    return await entries_of((await app._connections.session()).log)
+
+
+async def entries_of(log: EventLog) -> list[AnyEntry]:
+    """Every entry of a log, in order."""
     at: Bookmark = await log.start()
     found: list[AnyEntry] = []
     while (batch := await log.follow(at)).entries:

@@ -72,6 +72,14 @@ async def test_opening_can_fail() -> None:
         await FaultyBackend(MemTrigger(app_id="shop"), faults).open(clock=lambda: 0.0)
 
 
+async def test_a_log_that_was_opened_in_vain_is_closed() -> None:
+    faults, backend = Faults(), MemTrigger(app_id="shop")
+    faults.fail("open", after=True)
+    with pytest.raises(BackendUnavailable):
+        await FaultyBackend(backend, faults).open(clock=lambda: 0.0)
+    assert not backend.store._bells
+
+
 async def test_before_it_takes_effect_nothing_is_stored_and_after_it_everything(log: EventLog, faults: Faults) -> None:
     before = faults.fail("append")
     with pytest.raises(BackendUnavailable):

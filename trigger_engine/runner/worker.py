@@ -121,15 +121,17 @@ class Worker:
 
     async def drain(self, timeout: float) -> None:
         """Lets running attempts finish for `timeout` seconds, then stops them and hands them back."""
-        if not await self._is_idle_within(timeout):
-            for attempt in self.attempts():
-                attempt.stop("shutdown")
-            if not await self._is_idle_within(_LAST_SETTLE):
-                # Neither a task that ignores its cancellation nor a backend that is away may keep the runner.
-                self._settler.close()
-                self._abandon_hanging()
-        await self._hand_back_stranded()
-        self._threads.close()
+        try:
+            if not await self._is_idle_within(timeout):
+                for attempt in self.attempts():
+                    attempt.stop("shutdown")
+                if not await self._is_idle_within(_LAST_SETTLE):
+                    # Neither a task that ignores its cancellation nor a backend that is away may keep the runner.
+                    self._settler.close()
+                    self._abandon_hanging()
+            await self._hand_back_stranded()
+        finally:
+            self._threads.close()
 
     async def _is_idle_within(self, seconds: float) -> bool:
         """Waits until nothing runs or is to be settled, but no longer than that."""

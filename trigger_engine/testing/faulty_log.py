@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from trigger_engine.app import TriggerEngine
+from trigger_engine.finishing import finish
 from trigger_engine.log.contract import (
     Backend,
     Batch,
@@ -141,12 +142,25 @@ class FaultyBackend(Backend):
         return self._inner.location()
 
     async def open(self, *, clock: Clock) -> EventLog:
-        return FaultyLog(await self._faults.around("open", lambda: self._inner.open(clock=clock)), self._faults)
+        opened: list[EventLog] = []
+
+        async def open_inner() -> None:
+            opened.append(await self._inner.open(clock=clock))
+
+        try:
+            await self._faults.around("open", open_inner)
+        except BaseException:
+            for log in opened:
+                await finish(log.close())
+            raise
+        return FaultyLog(opened[0], self._faults)
 
 
 def inject_faults(app: TriggerEngine, *, seed: int = 0) -> Faults:
     """Puts a log that can fail between the app and its own, and returns its script; before the app is entered."""
     faults = Faults(seed=seed)
     connections = app._connections
-    app._connections = Connections(FaultyBackend(connections.backend, faults), connections.clock)
+    app._connections = Connections(
+        FaultyBackend(connections.backend, faults), connections.clock, steady=connections.steady
+    )
     return faults
