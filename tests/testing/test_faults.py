@@ -11,7 +11,7 @@ from trigger_engine import BackendUnavailable
 from trigger_engine.entries.facts import EventEmitted, InvocationRegistered
 from trigger_engine.log.contract import Bookmark, EventLog
 from trigger_engine.log.memory import MemTrigger
-from trigger_engine.testing import Faults, FaultyBackend
+from trigger_engine.testing import Faults, FaultyBackend, FaultyLog
 from trigger_engine.testing.conformance.harness import append, ids
 from trigger_engine.testing.conformance.sample_entries import TASK, event, registration, runner_facts
 from trigger_engine.testing.faults import GROUPS, METHODS
@@ -63,6 +63,12 @@ async def test_every_call_of_a_log_can_fail(log: EventLog, faults: Faults, metho
 
 def test_the_calls_are_all_that_a_log_has() -> None:
     assert set(CALLS) == METHODS - {"open"} == EventLog.__abstractmethods__ - {"close"}
+
+
+def test_what_a_log_says_of_itself_is_what_the_inner_one_says() -> None:
+    said = {name for name, kind in EventLog.__annotations__.items() if "ClassVar" in str(kind)} | {"log_id"}
+    assert said >= {"refuses_void", "resends"}
+    assert [name for name in sorted(said) if not isinstance(vars(FaultyLog).get(name), property)] == []
 
 
 async def test_opening_can_fail() -> None:

@@ -46,6 +46,11 @@ class FaultyLog(EventLog):
         """As the inner log."""
         return self.inner.dense_positions
 
+    @property
+    def resends(self) -> bool:  # type: ignore[override]
+        """As the inner log."""
+        return self.inner.resends
+
     async def append(self, parts: Sequence[Part]) -> list[Outcome]:
         return await self._faults.around("append", lambda: self.inner.append(parts), parts)
 
