@@ -101,7 +101,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def vulnerabilities(session: nox.Session) -> None:
-    """Known vulnerabilities of what users install. Needs the network: PyPI is asked about each distribution."""
+    """Known vulnerabilities of what users install. Needs the network: each distribution is looked up."""
     session.install("pip-audit>=2.7")
     extras = PROJECT["project"]["optional-dependencies"].values()
     wanted = [*PROJECT["project"]["dependencies"], *(each for extra in extras for each in extra)]

@@ -423,3 +423,14 @@ async def test_what_came_before_a_leader_could_suspend_a_trigger_that_it_lacks_i
     assert "no function tests.runner.test_leading.is_paid" in failed.error
     assert "no function tests.runner.test_leading.order_of" in rejected.error
     assert shipped == []
+
+
+async def test_a_new_leader_soon_records_how_far_it_is(make_app: MakeApp) -> None:
+    app = make_app()
+    shipping(app)
+    async with app:
+        await app.emit_events([("paid", {"order": order}) for order in range(400)])
+        async with app.runner():
+            await wait_until(lambda: entries_of_type(app, Judged))
+        first, *_ = await entries_of_type(app, Judged)
+        assert first.upto < 100

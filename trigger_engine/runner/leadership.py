@@ -34,6 +34,8 @@ from trigger_engine.session import Session
 logger = logging.getLogger(__name__)
 LEASE = "match"
 _READ_LIMIT = 1000
+_FIRST_READ = 50
+"""Entries that a new leader judges before it first appends: one that soon dies has brought its successor further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Leadership:
         self.direct_starts = tools.direct_starts
         self.matcher = self._new_matcher()
         self.bookmark = Bookmark("", 0)
+        self._at_once = _FIRST_READ
         self.term: Position = 0
         self.timekeeper = Timekeeper(0.0)
         self.settled = True
@@ -171,9 +174,10 @@ class Leadership:
         Returns whether anything was read. Raises TermEnded, BackendUnavailable.
         """
         try:
-            read = await self._read(limit=_READ_LIMIT, wait=wait)
+            read = await self._read(limit=self._at_once, wait=wait)
         except (LogReplaced, LogTrimmed) as exc:
             raise TermEnded(str(exc)) from exc
+        self._at_once = min(2 * self._at_once, _READ_LIMIT)
         parts: list[Part] = []
         self.settled = not self.matcher.unjudged
         while self.matcher.unjudged:
