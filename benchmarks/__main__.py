@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.machine import machine
-from benchmarks.results import newest_results, write_results
+from benchmarks.results import NoResults, newest_results, write_results
 from benchmarks.tables import print_figures, write_docs
 
 USUAL = ("emit", "end_to_end", "tasks", "matcher", "latency", "start_up", "idle", "monitor")
@@ -42,7 +43,10 @@ def main() -> None:
         if name != REPORT:
             _measure(name, _given(name, options), small=options.small, write=options.write)
     if options.write or REPORT in options.names:
-        write_docs(newest_results())
+        try:
+            write_docs(newest_results())
+        except NoResults as exc:
+            sys.exit(str(exc))
 
 
 def _given(name: str, options: argparse.Namespace) -> dict[str, Any]:

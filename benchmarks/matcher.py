@@ -20,7 +20,7 @@ from trigger_engine.core.matcher import Matcher
 from trigger_engine.entries.facts import EMPTY_MAP, AnyEntry, EventEmitted, LeaderElected, TriggersDeclared
 
 _SIZES = (10, 100_000)
-_ENTRIES = 100_000
+_ENTRIES = 50_000
 _BATCH = 1_000
 _OUTCOME = {False: "nothing matches", True: "each entry fires or is kept"}
 _LOOKUP = "two dict look-ups in plain Python"
