@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import redis.exceptions as failures
+from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 
 from trigger_engine.errors import BackendUnavailable, ConfigError
@@ -189,7 +190,8 @@ class Server:
 
 async def _exchange(connection: AbstractConnection, commands: Sequence[Command], script: Script | None) -> list[Any]:
     """Sends commands together; raises the first answer that is an error, after all were read."""
-    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    packed = b"".join([pack_command(tuple(command)) for command in commands])
+    await connection.send_packed_command(packed, check_health=False)
     answers: list[Any] = []
     error: failures.ResponseError | None = None
     for _ in commands:

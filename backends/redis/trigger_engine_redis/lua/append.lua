@@ -201,8 +201,9 @@ if #accepted > 0 then
     for _, invocation_id in ipairs(touched) do
         local status = rows[invocation_id][STATUS]
         stirs = stirs or WAITING[status] or status == 'cancelled'
-        write_row(log, invocation_id, before[invocation_id], rows[invocation_id], now)
+        move_row(log, invocation_id, before[invocation_id], rows[invocation_id], now)
     end
+    write_rows()
     log.tail = tail
     log.stirred = log.stirred + (stirs and 1 or 0)
     call('HSET', META, 'tail', decimal(tail), 'last', accepted[#accepted][2], 'stirred', decimal(log.stirred))

@@ -105,9 +105,9 @@ local function started(registration, row, claim)
     })
 end
 
-local given, pairs_of_ids = {}, {}
+local given, pairs_of_ids, rows = {}, {}, load_fields(INVOCATIONS, taken)
 for _, invocation_id in ipairs(taken) do
-    local before = load_row(invocation_id)
+    local before = unpack_value(rows[invocation_id])
     local registration = registration_of(log, invocation_id, before)
     local after = {unpack(before, 1, CHANGED_AT)}
     log.tail = log.tail + 1
@@ -118,12 +118,13 @@ for _, invocation_id in ipairs(taken) do
     after[STATUS], after[CLAIM], after[RUNNER], after[CHANGED_AT] = 'running', claim, runner, log.tail
     local entry = started(registration, after, claim)
     call('XADD', ENTRIES, decimal(log.tail) .. '-0', 'e', entry)
-    write_row(log, invocation_id, before, after, now)
+    move_row(log, invocation_id, before, after, now)
     pairs_of_ids[#pairs_of_ids + 1] = claim .. ':started'
     pairs_of_ids[#pairs_of_ids + 1] = decimal(log.tail)
     given[#given + 1] = {pack(after), registration, entry}
 end
 if #given > 0 then
+    write_rows()
     in_chunks('HSET', IDS, pairs_of_ids)
     call('HSET', META, 'tail', decimal(log.tail), 'last', pairs_of_ids[#pairs_of_ids - 1])
     ring(log)

@@ -81,33 +81,53 @@ local function held_member(row, invocation_id)
         .. invocation_id
 end
 
--- Takes a row out of where it waited or was held, and puts it where it belongs now.
-local function write_row(log, invocation_id, before, after, now)
+-- What `write_rows` will write, by key: members or fields that go, and those that come with their scores or values.
+local gone = {[READY] = {}, [DELAYED] = {}, [HELD] = {}, [KEPT] = {}}
+local new = {[READY] = {}, [DELAYED] = {}, [HELD] = {}, [INVOCATIONS] = {}}
+
+local function add(list, ...)
+    for index = 1, select('#', ...) do
+        list[#list + 1] = (select(index, ...))
+    end
+end
+
+-- Notes a row's new state: it leaves where it waited or was held, and goes where it belongs now.
+local function move_row(log, invocation_id, before, after, now)
     if before then
         if WAITING[before[STATUS]] then
             local member = waiting_member(before, invocation_id)
-            call('ZREM', READY, member)
+            add(gone[READY], member)
             if before[NOT_BEFORE] then
-                call('ZREM', DELAYED, member)
+                add(gone[DELAYED], member)
             end
         elseif HOLDING[before[STATUS]] then
-            call('ZREM', HELD, held_member(before, invocation_id))
+            add(gone[HELD], held_member(before, invocation_id))
         end
         if before[CHANGED_AT] <= log.trimmed then
-            call('HDEL', KEPT, 'l:' .. invocation_id)
+            add(gone[KEPT], 'l:' .. invocation_id)
         end
     end
     if WAITING[after[STATUS]] then
         local member = waiting_member(after, invocation_id)
         if after[NOT_BEFORE] and after[NOT_BEFORE] > now then
-            call('ZADD', DELAYED, string.format('%.17g', after[NOT_BEFORE]), member)
+            add(new[DELAYED], string.format('%.17g', after[NOT_BEFORE]), member)
         else
-            call('ZADD', READY, '0', member)
+            add(new[READY], '0', member)
         end
     elseif HOLDING[after[STATUS]] then
-        call('ZADD', HELD, '0', held_member(after, invocation_id))
+        add(new[HELD], '0', held_member(after, invocation_id))
     end
-    call('HSET', INVOCATIONS, invocation_id, pack(after))
+    add(new[INVOCATIONS], invocation_id, pack(after))
+end
+
+-- Writes what `move_row` has noted, each row once: many at a time cost much less than one by one.
+local function write_rows()
+    for _, key in ipairs({READY, DELAYED, HELD}) do
+        in_chunks('ZREM', key, gone[key])
+        in_chunks('ZADD', key, new[key])
+    end
+    in_chunks('HDEL', KEPT, gone[KEPT])
+    in_chunks('HSET', INVOCATIONS, new[INVOCATIONS])
 end
 
 local function entry_at(position)
