@@ -148,7 +148,7 @@ PATHS: Mapping[str, str] = {
     "trigger runs": "/trigger-runs",
     "a trigger run": "/trigger-runs/{run}",
     "invocations": "/invocations",
-    "failed invocations of one task": "/invocations?status=failed&task=shop.task1",
+    "failed invocations of one task": "/invocations?status=failed&task_id=shop.task1",
     "an invocation": "/invocations/{invocation}",
     "triggers": "/triggers",
     "timeline of ten minutes": "/timeline?since=10m",

@@ -83,7 +83,13 @@ async def open_page(site: Site, browser: Browser) -> AsyncIterator[OpenPage]:
     async with AsyncExitStack() as stack:
 
         async def open_one(
-            path: str = "/", *, width: int = 1440, dark: bool = False, script: bool = True, base: str = site.url
+            path: str = "/",
+            *,
+            width: int = 1440,
+            dark: bool = False,
+            script: bool = True,
+            base: str = site.url,
+            may_complain: bool = False,
         ) -> Page:
             context = await browser.new_context(
                 viewport={"width": width, "height": 900},
@@ -93,7 +99,8 @@ async def open_page(site: Site, browser: Browser) -> AsyncIterator[OpenPage]:
             stack.push_async_callback(context.close)
             page = await context.new_page()
             page.set_default_timeout(DEADLINE)
-            complaints.append(Complaints(page))
+            if not may_complain:
+                complaints.append(Complaints(page))
             await page.goto(base + path)
             return page
 

@@ -172,6 +172,18 @@ async def test_pages_tell_of_news_by_themselves_unless_they_are_paused(open_page
     await expect(page.locator("tbody tr")).to_have_count(2)
 
 
+async def test_a_page_that_has_lost_its_server_says_so_and_finds_it_again(open_page: OpenPage, shop: Shop) -> None:
+    page = await open_page("/search?q=nothing", may_complain=True)
+    root = page.url.partition("/search")[0]
+    await page.route("**/live*", lambda route: route.abort())
+    await page.goto(f"{root}/events?event_code=pong")
+    await expect(page.get_by_role("button", name="Not connected")).to_be_visible()
+    await page.unroute("**/live*")
+    await shop.app.emit_event("pong")
+    await expect(page.get_by_role("button", name="Live")).to_be_visible()
+    await expect(page.locator("tbody tr")).to_have_count(1)
+
+
 async def test_pages_of_a_list_stay_put_while_events_arrive(open_page: OpenPage, shop: Shop) -> None:
     await shop.app.emit_events([("page", {"n": n}) for n in range(6)])
     page = await open_page("/events?event_code=page&limit=2", script=False)

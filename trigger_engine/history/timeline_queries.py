@@ -16,8 +16,8 @@ from trigger_engine.history.reading import Reading, instant, instant_or_none
 from trigger_engine.history.records import Record
 from trigger_engine.history.rows import MATCHED, RECORDED, TRIGGERED
 
-SLICES = 24
-PER_SLICE = 60
+SLICES = 20
+PER_SLICE = 25
 """Rows of each kind that are looked at in each slice of a window."""
 _OPEN = 500
 _LOOKED_AT = 2 * BLOCK_SIZE

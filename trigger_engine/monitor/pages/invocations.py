@@ -42,16 +42,16 @@ class _Found:
 
 async def invocations(call: Call) -> View:
     """A page of invocations, newest first."""
-    given = call.parameters("task", "status", "event", "since", "until", "limit", "cursor")
+    given = call.parameters("task_id", "status", "event_id", "since", "until", "limit", "cursor")
     since, until = given.time("since"), given.time("until")
     status = given.choice("status", _STATUSES)
     limit = given.number("limit", 50, least=1, most=500)
     page = await call.ask(
         lambda reading: list_invocations(
             reading,
-            task_id=given.text("task"),
+            task_id=given.text("task_id"),
             status=status,
-            event_id=given.text("event"),
+            event_id=given.text("event_id"),
             since=since,
             until=until,
             limit=limit,

@@ -51,16 +51,18 @@ class _Found:
 
 async def trigger_runs(call: Call) -> View:
     """A page of trigger runs, newest first."""
-    given = call.parameters("trigger", "event", "source", "rejected", "since", "until", "limit", "cursor")
+    given = call.parameters(
+        "trigger_id", "event_id", "source_invocation_id", "rejected", "since", "until", "limit", "cursor"
+    )
     since, until = given.time("since"), given.time("until")
     rejected = given.choice("rejected", _REJECTED)
     limit = given.number("limit", 50, least=1, most=200)
     page = await call.ask(
         lambda reading: list_runs(
             reading,
-            event_id=given.text("event"),
-            source_invocation_id=given.text("source"),
-            trigger_id=given.text("trigger"),
+            event_id=given.text("event_id"),
+            source_invocation_id=given.text("source_invocation_id"),
+            trigger_id=given.text("trigger_id"),
             rejected=rejected,
             since=since,
             until=until,

@@ -33,9 +33,9 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 async def triggers(call: Call) -> View:
     """Every declared trigger by task, and the tasks that live runners know."""
-    given = call.parameters("task", "all")
+    given = call.parameters("task_id", "all")
     show_all = given.choice("all", {"yes": True}) or False
-    records = await call.ask(lambda reading: queries.triggers(reading, task_id=given.text("task"), state=None))
+    records = await call.ask(lambda reading: queries.triggers(reading, task_id=given.text("task_id"), state=None))
     shown = [one for one in records if show_all or one.state in _CURRENT]
     by_task: dict[str, list[Told]] = {}
     for one in sorted(shown, key=lambda one: one.slot):
@@ -44,7 +44,7 @@ async def triggers(call: Call) -> View:
     known = {task for runner in runners if runner.alive for task in runner.tasks} | set(call.site.app.registry.tasks)
     facts = {
         "tasks": by_task,
-        "untriggered": sorted(known - by_task.keys()) if given.text("task") is None else [],
+        "untriggered": sorted(known - by_task.keys()) if given.text("task_id") is None else [],
         "former": len(records) - sum(1 for one in records if one.state in _CURRENT),
         "filters": given.given,
     }

@@ -6,6 +6,7 @@
   const page = () => document.getElementById("live");
   let paused = false;
   let waiting = false;
+  let lost = false;
   let stream = null;
 
   function refresh() {
@@ -27,8 +28,9 @@
     for (const button of document.querySelectorAll("[data-pause]")) {
       button.hidden = false;
       button.setAttribute("aria-pressed", String(paused));
-      button.querySelector("[data-word]").textContent = paused ? (waiting ? "Paused, there is news" : "Paused") : "Live";
-      button.classList.toggle("is-paused", paused);
+      const word = paused ? (waiting ? "Paused, there is news" : "Paused") : (lost ? "Not connected" : "Live");
+      button.querySelector("[data-word]").textContent = word;
+      button.classList.toggle("is-paused", paused || lost);
     }
   }
 
@@ -37,7 +39,22 @@
     if (stream || !live || !live.dataset.live || document.hidden) return;
     stream = new EventSource(`${root}/live?after=${live.dataset.position}`);
     stream.addEventListener("changed", refresh);
+    stream.addEventListener("open", () => connected(true));
+    stream.addEventListener("lost", () => connected(false));
+    stream.addEventListener("error", () => {
+      connected(false);
+      // A browser tries again by itself unless the server has refused.
+      if (stream && stream.readyState === EventSource.CLOSED) {
+        stopListening();
+        setTimeout(listen, 5000);
+      }
+    });
     stream.addEventListener("beat", () => { if (page().dataset.live === "ages") refresh(); });
+  }
+
+  function connected(yes) {
+    lost = !yes;
+    mark();
   }
 
   function stopListening() {
