@@ -12,6 +12,7 @@ from itertools import count
 
 from trigger_engine.errors import BackendUnavailable
 from trigger_engine.log.contract import EventLog
+from trigger_engine.log.sqlite import wakeup
 from trigger_engine.log.sqlite.backend import SQLiteSettings, SQLiteTrigger
 from trigger_engine.testing.conformance.claiming import claim
 from trigger_engine.testing.conformance.harness import append
@@ -35,8 +36,12 @@ async def append_events(log: EventLog, name: str, number: str) -> None:
         tell(f"{name}-{n:05}")
 
 
+NEVER = 3_600.0
+
+
 async def echo(log: EventLog) -> None:
-    """Answers every event `ping-N` with `pong-N`."""
+    """Answers every event `ping-N` with `pong-N`, and never looks whether the file has changed."""
+    wakeup.POLL_SECONDS = NEVER
     bookmark = await log.tail()
     tell("ready")
     while True:
