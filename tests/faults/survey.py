@@ -72,6 +72,7 @@ def strike_all(kind: Kind, chosen: list[tuple[Site, Way]], folder: Path, *, seed
     random = Random(seed)
     found = [strike(kind, site, way, folder / str(number), random) for number, (site, way) in enumerate(chosen)]
     missed = [f"{site} ({way})" for (site, way), one in zip(chosen, found, strict=True) if one == NEVER_STRUCK]
+    print(f"{kind}: {len(chosen) - len(missed)} of {len(chosen)} cancellations made; not made: {', '.join(missed)}")
     if len(missed) > len(chosen) * _UNLUCKY:
         found.append(f"too many were not struck: {', '.join(missed)}")
     return [one for one in found if one is not None and one != NEVER_STRUCK]
