@@ -35,6 +35,7 @@ class Client:
         self._web = web
         self._root = root
         self.cookies: dict[str, str] = {}
+        self.last: Answer | None = None
 
     async def get(self, target: str, **headers: str) -> Answer:
         return await self._request("GET", target, b"", headers)
@@ -75,7 +76,14 @@ class Client:
         async def send(message: Message) -> None:
             messages.append(message)
 
-        await self._web(scope, receive, send)
+        try:
+            await self._web(scope, receive, send)
+        finally:
+            self.last = self._answer(messages) if messages else None
+        assert self.last is not None
+        return self.last
+
+    def _answer(self, messages: list[Message]) -> Answer:
         found: dict[str, str] = {}
         for name, value in messages[0]["headers"]:
             found[name.decode().lower()] = value.decode()

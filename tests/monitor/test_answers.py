@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,24 @@ async def test_a_backend_that_is_down_is_told_and_comes_back() -> None:
         faults.mend()
         assert (await client.get("/")).status == 200
         assert (await client.get("/healthz")).json == {"status": "ok"}
+
+
+async def test_a_failure_of_the_monitor_itself_is_a_page_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = declare(on_memory())
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("the test says so")
+
+    monkeypatch.setattr(import_module("trigger_engine.monitor.pages.overview"), "standing", fail)
+    async with app, asgi_app(app) as web:
+        for path in ("/", "/api/overview"):
+            client = Client(web)
+            with pytest.raises(ZeroDivisionError):
+                await client.get(path)
+            assert client.last is not None
+            assert client.last.status == 500
+            assert "ZeroDivisionError while this page was made" in client.last.text
+            assert "content-security-policy" in client.last.headers
 
 
 async def test_a_memory_app_is_watched_from_inside() -> None:

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -50,13 +49,13 @@ class Monitor:
         self._site = Site(app, options)
         self._web = Starlette(
             routes=_routes(self._site),
-            middleware=[Middleware(Guard, options=options, app_id=app.app_id)],
             exception_handlers=_failures(self._site),
             lifespan=self._lifespan,
         )
+        self._guarded = Guard(self._web, options, app.app_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._web(scope, receive, send)
+        await self._guarded(scope, receive, send)
 
     async def __aenter__(self) -> Self:
         """Opens the app's history. Raises BackendUnavailable, ConfigError."""
@@ -201,6 +200,10 @@ def _failures(site: Site) -> dict[Any, Any]:
     async def refused(request: Request, exc: Refused) -> Response:
         return answer(request, exc.status, "Refused", exc.why)
 
+    async def broken(request: Request, exc: Exception) -> Response:
+        text = f"{type(exc).__name__} while this page was made: the log of the monitor's process has the traceback."
+        return answer(request, 500, "The monitor itself failed", text)
+
     async def other(request: Request, exc: HTTPException) -> Response:
         title = "No such page" if exc.status_code == 404 else "This cannot be done"
         return answer(request, exc.status_code, title, f"{request.method} {Call(site, request).path}: {exc.detail}")
@@ -214,4 +217,5 @@ def _failures(site: Site) -> dict[Any, Any]:
         TimeoutError: down,
         Refused: refused,
         HTTPException: other,
+        Exception: broken,
     }

@@ -83,8 +83,8 @@ def size_text(characters: int) -> str:
 
 
 def short_id(full: str) -> str:
-    """The beginning of a long id: enough to tell it from its neighbours."""
-    return full if len(full) <= 12 else full[:8]
+    """The end of a long id: ids made one after the other begin alike."""
+    return full if len(full) <= 12 else f"…{full[-8:]}"
 
 
 def short_task(task_id: str) -> str:

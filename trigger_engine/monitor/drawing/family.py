@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from trigger_engine.history import Family
-from trigger_engine.monitor.formatting import cut, short_task
+from trigger_engine.monitor.formatting import cut, short_id, short_task
 
 SHOWN = 60
 _COLUMN, _ROW = 190, 40
@@ -80,7 +80,7 @@ def tree(family: Family) -> Tree:
         if link.source_invocation_id in places and link.invocation_id in places
     }
     drawn = tuple(
-        Bond(_path(places[source], places[to]), relation, f"{relation} by {source[:8]}")
+        Bond(_path(places[source], places[to]), relation, f"{relation} by {short_id(source)}")
         for source, to, relation in bonds
     )
     width = len(range(first, max(columns, default=0) + 1)) * _COLUMN - (_COLUMN - _BOX_WIDTH) + 4

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from trigger_engine.history.timeline_queries import TimedEvent, TimedInvocation, TimelineRecord
-from trigger_engine.monitor.formatting import cut, duration_text, short_task
+from trigger_engine.monitor.formatting import cut, duration_text, short_id, short_task
 
 MOST_NODES = 2_000
 WIDTH, LEFT, RIGHT = 1200, 170, 12
@@ -188,7 +188,7 @@ class _Drawer:
             self._marks.append(Mark(round(LEFT + (index + 0.5) * step, 1), y, "many", title, None))
 
     def _draw_lane(self, name: str, ones: Sequence[TimedInvocation], share: int, kind: LaneKind) -> None:
-        shown = short_task(name) if kind == "task" else name[:8]
+        shown = short_task(name) if kind == "task" else short_id(name)
         if len(ones) > share:
             self._draw_bins(ones, max(share // 2, 4))
             focused = [one for one in ones if one.invocation_id in self._focus]

@@ -13,7 +13,7 @@ from trigger_engine.history import event_queries as queries
 from trigger_engine.history.explanation import explanations
 from trigger_engine.history.invocation_queries import invocation
 from trigger_engine.history.reading import Reading
-from trigger_engine.monitor.formatting import pretty
+from trigger_engine.monitor.formatting import pretty, short_id
 from trigger_engine.monitor.lists import brief_invocation, brief_run, list_invocations, list_runs
 from trigger_engine.monitor.parameters import YES_OR_NO
 from trigger_engine.monitor.site import Call
@@ -93,7 +93,7 @@ async def event(call: Call) -> View:
         "explanations": listening,
         "others": len(found.told) - len(listening),
     }
-    return View("event.html", f"{record.event_code} event:{event_id[:8]}", facts, live=True)
+    return View("event.html", f"{record.event_code} event:{short_id(event_id)}", facts, live=True)
 
 
 async def event_payload(call: Call) -> str:

@@ -14,7 +14,7 @@ from trigger_engine.history.family_queries import family
 from trigger_engine.history.invocation_queries import invocation as find_invocation
 from trigger_engine.history.reading import Reading
 from trigger_engine.monitor.drawing.family import tree
-from trigger_engine.monitor.formatting import pretty
+from trigger_engine.monitor.formatting import pretty, short_id
 from trigger_engine.monitor.lists import brief_invocation, brief_run, list_invocations, list_runs
 from trigger_engine.monitor.site import Call
 from trigger_engine.monitor.view import View
@@ -85,7 +85,7 @@ async def invocation(call: Call) -> View:
         "family": found.family,
     }
     extra = {"tree": tree(found.family), "more": (found.emitted.next_cursor, found.caused.next_cursor)}
-    title = f"{record.task_id} invocation:{record.invocation_id[:8]}"
+    title = f"{record.task_id} invocation:{short_id(record.invocation_id)}"
     return View("invocation.html", title, facts, extra, live=not record.status.is_final)
 
 
