@@ -10,6 +10,9 @@ from typing import Any
 from trigger_engine import EventContext, ExceptionContext, ResultContext, TriggerBuilder, TriggerContext, TriggerEngine
 
 RETENTION_MINUTES = float(os.environ.get("SOAK_RETENTION_MINUTES", "5"))
+CONCURRENCY = 10
+"""So few that the pools of threads, which grow when all of theirs are busy, are soon as large as they may be."""
+
 _DAY_MINUTES = 1440
 
 app = TriggerEngine(
@@ -17,6 +20,7 @@ app = TriggerEngine(
     sqlite={"sqlite_db_path": os.environ["SOAK_DATABASE"]},
     event_retention_days=RETENTION_MINUTES / _DAY_MINUTES,
     key_retention_days=2 * RETENTION_MINUTES / _DAY_MINUTES,
+    concurrency=CONCURRENCY,
     process_workers=1,
     retry_backoff=0.2,
 )

@@ -107,9 +107,9 @@ def _texts(result: Mapping[str, Any]) -> list[str]:
         threads and in child processes."""
     verdict = f"""**{"Flat" if result["flat"] else "Not flat"}**. A series is not flat when it rises by more than
         {TOLERANCE:.0%} of its level over the second half of the run, and has a trend. The rise is the median of the
-        slopes between all pairs of samples, of which there must be {FEWEST}; less than two descriptors, threads or
-        files, or one MiB, is none. It has a trend when a series without one would show as much in less than
-        {CHANCE:.0%} of all cases (Mann and Kendall)."""
+        slopes between all pairs of samples, of which there must be {FEWEST}; less than two descriptors or files, ten
+        threads (a pool grows to its limit when all of its threads are busy), or one MiB, is none. It has a trend when
+        a series without one would show as much in less than {CHANCE:.0%} of all cases (Mann and Kendall)."""
     audits = f"""{result["entries"]:,} entries were written, and {result["left_open"]} invocations were left open.
         {result["audits"]} audits went along: {result["entries_no_audit_saw"]:,} entries were seen by none of them,
         {sum(result["offences"].values()):,} things were off."""
@@ -128,11 +128,13 @@ def _table(verdicts: Mapping[str, Any]) -> list[str]:
 
 
 def _grain(name: str) -> float:
-    """What is nothing for this kind: a thread of a pool, some pages of memory, a burst of work."""
+    """What is nothing for this kind: some pages of memory, a pool of threads that grows to its limit, a burst."""
     if name.endswith("MiB"):
         return 1.0
     if name.endswith("KiB"):
         return 16.0
+    if name.endswith("threads"):
+        return 10.0
     return 20.0 if "not ended" in name else 2.0
 
 
