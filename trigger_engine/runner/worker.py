@@ -53,6 +53,7 @@ class Worker:
         self._unknown_tasks = unknown_tasks
         self._threads = Threads("trigger-engine task")
         self._held: dict[str, Attempt | None] = {}
+        self._ended_meanwhile: set[str] = set()
         self._settler = Settler(app, session, self._settled)
         self._claiming: asyncio.Task[Any] | None = None
         self._freed = asyncio.Event()
@@ -78,8 +79,11 @@ class Worker:
 
     async def claim_once(self, *, wait: float) -> bool:
         """One claim, waiting up to `wait` seconds for work; starts what it brings and says whether it did anything."""
+        self._ended_meanwhile.clear()
         claims = await self._claim_what_fits(wait)
-        for invocation in (*claims.started, *claims.stranded):
+        # An answer may be overtaken by that of a settlement: what it tells of may have ended here.
+        stranded = [each for each in claims.stranded if each.state.claim_id not in self._ended_meanwhile]
+        for invocation in (*claims.started, *stranded):
             self._start(invocation)
         self._stop_revoked(claims)
         learned = bool(claims.unknown) and self._unknown_tasks(claims.unknown)
@@ -221,5 +225,6 @@ class Worker:
 
     def _settled(self, attempt: Attempt) -> None:
         self._held.pop(attempt.claim_id, None)
+        self._ended_meanwhile.add(attempt.claim_id)
         self._freed.set()
         self.finished += 1
