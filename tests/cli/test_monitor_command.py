@@ -59,6 +59,15 @@ def test_a_port_in_use_is_told(invoke: Invoke) -> None:
     assert "give another --port" in told.stderr
 
 
+@pytest.mark.usefixtures("shop")
+def test_a_configuration_that_cannot_work_is_told(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIGGER_ENGINE__SQLITE__SQLITE_DB_PATH", "/nowhere/at/all/shop.db")
+    told = invoke("monitor", "shop:app", "--port", "0")
+    assert told.exit_code == 1
+    assert "/nowhere/at/all" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
 def test_memory_is_refused(invoke: Invoke, folder: Path) -> None:
     code = 'from trigger_engine import TriggerEngine\napp = TriggerEngine(trigger_cls="MemTrigger")\n'
     (folder / "mem.py").write_text(code)

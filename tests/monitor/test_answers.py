@@ -120,6 +120,32 @@ async def test_a_backend_that_is_down_is_told_and_comes_back() -> None:
         assert (await client.get("/healthz")).json == {"status": "ok"}
 
 
+async def test_it_starts_while_the_backend_is_down() -> None:
+    app = declare(on_memory())
+    faults = inject_faults(app)
+    faults.fail("open")
+    web = asgi_app(app)
+    messages = [{"type": "lifespan.startup"}]
+    told: list[str] = []
+    looked: list[int] = []
+
+    async def receive() -> Any:
+        if messages:
+            return messages.pop()
+        client = Client(web)
+        looked.append((await client.get("/")).status)
+        faults.mend()
+        looked.append((await client.get("/")).status)
+        return {"type": "lifespan.shutdown"}
+
+    async def send(message: Any) -> None:
+        told.append(message["type"])
+
+    await web({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)
+    assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert looked == [503, 200]
+
+
 async def test_a_failure_of_the_monitor_itself_is_a_page_too(monkeypatch: pytest.MonkeyPatch) -> None:
     app = declare(on_memory())
 

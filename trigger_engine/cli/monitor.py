@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import socket
@@ -13,6 +14,7 @@ import typer
 from trigger_engine.app import TriggerEngine
 from trigger_engine.cli.app_loading import AppArgument, load_shared_app
 from trigger_engine.cli.failures import CommandFailed
+from trigger_engine.errors import BackendUnavailable
 
 command = typer.Typer(rich_markup_mode=None, add_completion=False)
 TOKEN = "TRIGGER_ENGINE_MONITOR_TOKEN"
@@ -54,6 +56,7 @@ def _serve(app: TriggerEngine, *, host: str, port: int, token: str | None, read_
     from trigger_engine.monitor.security import LOCAL_HOSTS
     from trigger_engine.monitor.server import serve
 
+    asyncio.run(_try_to_open(app))
     pages = asgi_app(app, token=token, read_only=read_only, hosts=LOCAL_HOSTS if token is None else ())
     try:
         listener = socket.create_server(
@@ -65,6 +68,15 @@ def _serve(app: TriggerEngine, *, host: str, port: int, token: str | None, read_
         shown = f"[{host}]" if ":" in host else host
         typer.echo(f"The monitor of {app.app_id!r} is at http://{shown}:{listener.getsockname()[1]}/ (Ctrl-C ends it)")
         serve(pages, listener)
+
+
+async def _try_to_open(app: TriggerEngine) -> None:
+    """Raises ConfigError; a backend that is down is no reason not to start."""
+    async with app:
+        try:
+            await app._connections.session()
+        except BackendUnavailable as exc:
+            typer.echo(f"The backend is out of reach, the pages say so until it is back: {exc}", err=True)
 
 
 def _is_local(host: str) -> bool:

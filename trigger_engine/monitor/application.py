@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -71,10 +71,15 @@ class Monitor:
         """Lets the streams of live pages end, so that a server can stop without cutting them off."""
         self._site.ending.set()
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        async with self:
+        """Served by itself it starts also while the backend is down: people look at it then."""
+        with contextlib.suppress(BackendUnavailable):
+            await self._site.history()
+        try:
             yield
+        finally:
+            await self._site.close()
 
 
 def asgi_app(
