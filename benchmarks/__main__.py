@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -39,6 +40,8 @@ def main() -> None:
             parser.error(f"no benchmark {name!r}: choose from {', '.join(allowed)}")
     if options.small and options.write:
         parser.error("--small is too short to keep what it measures: leave out --write")
+    # So that ending the benchmarks ends their processes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     for name in options.names or USUAL:
         if name != REPORT:
             _measure(name, _given(name, options), small=options.small, write=options.write)
