@@ -20,7 +20,6 @@ from trigger_engine import (
     TriggerEngineBuilder,
     TriggerEngineError,
 )
-from trigger_engine.log import plugins
 
 ON_MEMORY = """
 [tool.trigger_engine]
@@ -165,7 +164,7 @@ def _no_entry_points(*, group: str) -> EntryPoints:
 def test_what_cannot_be_used_says_so(
     folder: Path, monkeypatch: pytest.MonkeyPatch, build: Any, error: type[Exception] | None, told: str
 ) -> None:
-    monkeypatch.setattr(plugins, "entry_points", _no_entry_points)
+    monkeypatch.setattr("importlib.metadata.entry_points", _no_entry_points)
     with pytest.raises(error or BackendNotInstalled) as caught:
         build()
     assert re.search(told.replace("[", r"\[").replace("?", r"\?"), str(caught.value))
