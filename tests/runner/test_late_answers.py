@@ -1,12 +1,14 @@
 """Answers of the log that come late: what they say may be over."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from tests.support.apps import MakeApp
 from tests.support.waiting import wait_until
 from trigger_engine import TriggerBuilder, current_invocation
-from trigger_engine.log.contract import Claims
+from trigger_engine.entries.facts import Started
+from trigger_engine.log.contract import Claims, Outcome, Part
 
 
 async def test_a_claim_that_tells_of_what_has_ended_meanwhile_runs_nothing_again(make_app: MakeApp) -> None:
@@ -47,3 +49,51 @@ async def test_a_claim_that_tells_of_what_has_ended_meanwhile_runs_nothing_again
         await wait_until(lambda: len(set(ran)) == 2)
     assert [each.registration.invocation_id for each in told[0].stranded] == ran[:1]
     assert len(ran) == 2
+
+
+async def test_a_claim_that_was_asked_before_a_start_was_stored_stops_nothing(make_app: MakeApp) -> None:
+    app = make_app()
+    gate, asked = asyncio.Event(), asyncio.Event()
+    ran: list[str] = []
+
+    @app.task(triggers=TriggerBuilder().on_event("paid"))
+    async def ship() -> str:
+        current = current_invocation()
+        assert current is not None
+        ran.append(current.invocation_id)
+        await gate.wait()
+        return "shipped"
+
+    async with app, app.runner() as runner:
+        worker = runner._worker
+        assert worker is not None
+        log: Any = (await app._connections.session()).log
+        claim, append = log.claim, log.append
+        reserved: list[str] = []
+        told: list[Claims] = []
+
+        async def append_late(parts: Sequence[Part]) -> list[Outcome]:
+            reserved.extend(entry.claim_id for part in parts for entry in part if isinstance(entry, Started))
+            if reserved:
+                await asked.wait()
+            return await append(parts)  # type: ignore[no-any-return]
+
+        async def claim_early(runner_id: str, **how: Any) -> Claims:
+            """One answer is made before the start is in the log, and comes when its task runs."""
+            if told or not reserved or not how["limit"]:
+                return await claim(runner_id, **{**how, "wait": 0.01})  # type: ignore[no-any-return]
+            told.append(await claim(runner_id, **{**how, "wait": 0.0}))
+            asked.set()
+            await wait_until(lambda: ran)
+            return told[0]
+
+        log.append, log.claim = append_late, claim_early
+        await app.emit_event("paid")
+        await wait_until(lambda: ran)
+        invocation = await app.invocation(ran[0])
+        finished = worker.finished
+        gate.set()
+        assert await invocation.result(timeout=20) == "shipped"
+        await wait_until(lambda: worker.finished > finished)
+    assert told[0].revoked == frozenset(reserved)
+    assert len(ran) == 1

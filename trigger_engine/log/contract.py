@@ -91,7 +91,8 @@ class Claims(msgspec.Struct, frozen=True):
     `started`: newly claimed, each with its `Started` (or `Claimed`) entry as `latest`, already in the log.
     `stranded`: held by this runner in the store but not named in `holding` (a lost reply); run them, unless the runner
     has settled them since it asked, for answers may overtake one another.
-    `revoked`: claim ids of `holding` that the store no longer gives to this runner (cancelled or recovered); stop them.
+    `revoked`: claim ids of `holding` that the store does not give to this runner (cancelled or recovered); stop those
+    whose start had been acknowledged when `holding` was read.
     `unknown`: tasks outside `tasks` for which due work waits in these queues (may be empty beside work to give).
     """
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
+
+import msgspec
 
 from trigger_engine.app import TriggerEngine
 from trigger_engine.core.lifecycle import InvocationState, move
@@ -169,14 +171,16 @@ class Worker:
         return await self._claim(tasks, limit=min(free, children), wait=wait)
 
     async def _claim(self, tasks: Collection[str], *, limit: int, wait: float) -> Claims:
-        return await self._session.log.claim(
+        holding = _Holding(self._held)
+        claims = await self._session.log.claim(
             self._runner_id,
             tasks=tasks,
             queues=self._app.settings.queues,
-            holding=self._held.keys(),
+            holding=holding,
             limit=limit,
             wait=wait,
         )
+        return msgspec.structs.replace(claims, revoked=claims.revoked & holding.begun)
 
     async def _hand_back_stranded(self) -> None:
         """A claim that was cut off by the shutdown may have taken work that never arrived here."""
@@ -228,3 +232,25 @@ class Worker:
         self._ended_meanwhile.add(attempt.claim_id)
         self._freed.set()
         self.finished += 1
+
+
+class _Holding(Collection[str]):
+    """The claim ids of a worker, as they are when the log reads them.
+
+    `begun`: those of attempts that ran when it read them last. What was reserved then may not have been in the log yet,
+    so that the log takes it for lost.
+    """
+
+    def __init__(self, held: Mapping[str, Attempt | None]) -> None:
+        self._held = held
+        self.begun: frozenset[str] = frozenset()
+
+    def __iter__(self) -> Iterator[str]:
+        self.begun = frozenset(claim_id for claim_id, attempt in self._held.items() if attempt is not None)
+        return iter(list(self._held))
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __contains__(self, claim_id: object) -> bool:
+        return claim_id in self._held
