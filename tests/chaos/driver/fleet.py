@@ -8,11 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tests.chaos.driver.place import Place, lines
+from tests.support.programs import PATHS
 
-ROOT = Path(__file__).parents[3]
 VERSIONS = ("old", "new")
 
 
@@ -117,7 +116,7 @@ class Fleet:
 
     def _launch(self, seat: Seat) -> None:
         arguments = [str(self.seed), str(seat.index)] if seat.role == "emitter" else []
-        path = [str(self.place.code(seat.version)), str(ROOT)] if seat.role == "runner" else [str(ROOT)]
+        path = [str(self.place.code(seat.version)), PATHS] if seat.role == "runner" else [PATHS]
         with (self.place.logs / f"{seat.role}-{seat.index}.log").open("ab") as output:
             seat.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.driver.process", seat.role, *arguments],

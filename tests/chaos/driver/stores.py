@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.driver import redis_store
 from trigger_engine.log.sqlite import appending
 
 
@@ -52,4 +53,9 @@ def _die_in_sqlite_append(mark: Path) -> None:
     appending._store_entries = store_and_die  # type: ignore[assignment]
 
 
-STORES = {"sqlite": ChaosStore(_sqlite_settings, _die_in_sqlite_append)}
+STORES = {
+    "sqlite": ChaosStore(_sqlite_settings, _die_in_sqlite_append),
+    "redis": ChaosStore(
+        redis_store.settings, redis_store.die_in_append, redis_store.running_server, redis_store.FAULTS
+    ),
+}

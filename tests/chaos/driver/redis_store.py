@@ -1,0 +1,96 @@
+"""Redis under chaos: a server of the run's own, which is restarted, killed and paused."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+
+from hiredis import pack_command
+from redis.asyncio.connection import AbstractConnection
+from trigger_engine_redis import scripts, server
+
+from tests.support.servers.redis_servers import ValkeyServer
+
+_TIMEOUT = 30.0
+_PAUSE = 3.0
+_servers: dict[Path, ValkeyServer] = {}
+
+
+def settings(folder: Path) -> dict[str, Any]:
+    """Keywords of an app on the server of a folder."""
+    url = (folder / "redis.url").read_text()
+    _go_by_the_clock_of_the_run()
+    return {"trigger_cls": "RedisTrigger", "redis": {"url": url, "timeout": _TIMEOUT}}
+
+
+@contextmanager
+def running_server(folder: Path) -> Iterator[None]:
+    """The server, which keeps everything over an end of its process."""
+    with ValkeyServer(folder / "server") as started:
+        _servers[folder] = started
+        (folder / "redis.url").write_text(started.url)
+        try:
+            yield
+        finally:
+            del _servers[folder]
+
+
+def die_in_append(mark: Path) -> None:
+    """In the middle of a request: half of it has left this process."""
+    exchange = server._exchange
+
+    async def exchange_and_die(
+        connection: AbstractConnection, commands: Sequence[server.Command], script: scripts.Script | None
+    ) -> list[Any]:
+        if script is scripts.APPEND and os.path.exists(mark):  # noqa: ASYNC240 (at once)
+            packed = b"".join(pack_command(tuple(command)) for command in commands)
+            await connection.send_packed_command(packed[: len(packed) // 2], check_health=False)
+            from tests.chaos.driver.stores import die_on
+
+            die_on(mark)
+            raise ConnectionError("another process has died of the mark, half of a request is under way")
+        return await exchange(connection, commands, script)
+
+    server._exchange = exchange_and_die
+
+
+def _go_by_the_clock_of_the_run() -> None:
+    """What is due follows the clock that the driver sets, in place of the server's, which it cannot set."""
+    for name, server_time, moved in (
+        ("CLAIM", "local now = server_time()", "local now = tonumber(ARGV[8])"),
+        ("APPEND", "local now = #touched > 0 and server_time() or 0", "local now = 0"),
+    ):
+        text = getattr(scripts, name).text
+        assert text.count(server_time) + text.count(moved) == 1
+        text = text.replace(server_time, moved)
+        setattr(scripts, name, scripts.Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest()))
+
+
+async def _restart(folder: Path) -> None:
+    await asyncio.to_thread(_servers[folder].stop)
+    await asyncio.to_thread(_servers[folder].start)
+
+
+async def _kill(folder: Path) -> None:
+    await asyncio.to_thread(_servers[folder].kill)
+    await asyncio.to_thread(_servers[folder].start)
+
+
+async def _pause(folder: Path) -> None:
+    _servers[folder].pause()
+    try:
+        await asyncio.sleep(_PAUSE)
+    finally:
+        _servers[folder].resume()
+
+
+FAULTS: Mapping[str, Callable[[Path], Awaitable[None]]] = {
+    "restart the server": _restart,
+    "kill the server": _kill,
+    "pause the server": _pause,
+}
