@@ -1,10 +1,10 @@
 """The forms of `url`: a cluster, TLS, Sentinels, a socket, a user with few rights."""
 
 import asyncio
-import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -150,10 +150,11 @@ async def test_a_server_by_tls(tmp_path: Path) -> None:
 
 @servers
 async def test_a_server_by_its_socket(tmp_path: Path) -> None:
-    path = Path("/tmp") / f"te-{os.getpid()}.sock"
-    with ValkeyServer(tmp_path / "server", unixsocket=str(path)):
-        async with await open_log(f"unix://{path}") as log:
-            await work(log)
+    with tempfile.TemporaryDirectory(prefix="te-") as short:  # for a socket's path is
+        path = Path(short) / "redis.sock"
+        with ValkeyServer(tmp_path / "server", unixsocket=str(path)):
+            async with await open_log(f"unix://{path}") as log:
+                await work(log)
 
 
 @servers
