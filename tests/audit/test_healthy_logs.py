@@ -21,7 +21,6 @@ from trigger_engine.entries.facts import (
     TriggerResumed,
     TriggerSuspended,
 )
-from trigger_engine.log.contract import Bookmark
 from trigger_engine.testing import TestEngine
 
 __all__ = ["make_app"]
@@ -215,7 +214,7 @@ async def test_progress_is_told_up_to_the_end() -> None:
 
 async def _positioned(app: TriggerEngine) -> list[tuple[int, AnyEntry]]:
     log = (await app._connections.session()).log
-    return (await log.follow(Bookmark((await log.start()).log_id, 0), limit=10_000)).entries
+    return (await log.follow(await log.start(), limit=10_000)).entries
 
 
 @pytest.mark.parametrize("kept", [0, 2])

@@ -124,7 +124,7 @@ def test_a_missing_plugin_fails_with_what_to_install(invoke: Invoke, monkeypatch
 
 @pytest.fixture
 def no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trigger_engine.log.plugins.entry_points", lambda group: _NoEntryPoints())
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: _NoEntryPoints())
 
 
 class _NoEntryPoints:

@@ -146,7 +146,7 @@ def test_an_entry_that_cannot_be_read_is_told_with_its_place(database: Path, inv
 
 
 def test_a_table_that_is_gone_is_told(database: Path, invoke: Invoke) -> None:
-    _execute(database, "DROP TABLE terms")
+    _execute(database, "DROP TABLE entries")
     result = invoke("emit", "shop:app", "user.login")
     assert result.exit_code == 1
     assert "lacks something that trigger-engine has made in it" in result.output

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -60,8 +61,11 @@ async def test_a_write_that_failed_after_it_took_effect_is_not_made_twice(make_a
     async with app, app.runner() as runner:
         await app.emit_event("paid", {"order": 1})
         await wait_until(lambda: seen == [1])
+        log = (await app._connections.session()).log
         failure = faults.fail("append", after=True, times=2)
-        await app.emit_event("paid", {"order": 2})
+        # A log that sends again by itself leaves the doubt to the caller.
+        with suppress(BackendUnavailable) if log.resends else nullcontext():
+            await app.emit_event("paid", {"order": 2})
         await wait_until(lambda: failure.struck == 2)
         await wait_until(lambda: 2 in seen)
         await app.emit_event("paid", {"order": 3})
