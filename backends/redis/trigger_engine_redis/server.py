@@ -147,7 +147,8 @@ class Server:
                     ) from cause
                 if not isinstance(exc, TooFewReplicas):
                     await self._forget()
-                await asyncio.sleep(min(left, pause * random.uniform(0.5, 1.0)))
+                # This spreads retries, and keeps nothing secret.
+                await asyncio.sleep(min(left, pause * random.uniform(0.5, 1.0)))  # nosec B311
                 # The first attempt may have met a connection that had died while it was idle.
                 pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
 
