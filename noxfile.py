@@ -148,7 +148,9 @@ def demo(session: nox.Session) -> None:
 @nox.session(python=MAIN)
 def bench(session: nox.Session) -> None:
     """The benchmarks but growth and peers, kept in benchmarks/results and docs; arguments go to them instead."""
-    session.install("-e", ".[uvloop,monitor]", *nox.project.dependency_groups(PROJECT, "bench"))
+    install(session, "bench")
+    session.install("-e", ".[uvloop,monitor]")
+    session.run("python", "-m", "tests.support.servers.install")
     session.run("python", "-m", "benchmarks", *(session.posargs or ["--write"]))
 
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.processes import watching
-from trigger_engine import AsyncTask, EventContext, TriggerBuilder, TriggerEngine, current_invocation
-
-_NEWEST = 1_000
+from trigger_engine import AsyncTask, EventContext, TriggerBuilder, TriggerEngine
 
 
 class Tally:
@@ -21,14 +17,10 @@ class Tally:
         self.begun = 0
         self._wanted = 0
         self._enough = asyncio.Event()
-        self._newest: deque[str] = deque(maxlen=_NEWEST)
 
     def count(self) -> None:
         """Called by a task."""
         self.begun += 1
-        current = current_invocation()
-        assert current is not None
-        self._newest.append(current.invocation_id)
         if self.begun == self._wanted:
             self._enough.set()
 
@@ -39,33 +31,15 @@ class Tally:
         if self.begun < wanted:
             await self._enough.wait()
 
-    def newest(self, count: int) -> list[str]:
-        """The invocations that have begun last."""
-        return list(self._newest)[-count:]
-
 
 class BenchmarkApp:
-    """An app on a SQLite file, or in memory without one. `others`: how many triggers it has that nothing meets."""
+    """An app. `settings`: its keywords, with its store. `others`: triggers that it has and nothing meets."""
 
-    def __init__(self, database: Path | None, *, others: int = 0) -> None:
-        if database is None:
-            self.app = TriggerEngine(app_id="benchmark", trigger_cls="MemTrigger")
-        else:
-            self.app = TriggerEngine(app_id="benchmark", sqlite={"sqlite_db_path": str(database)})
+    def __init__(self, settings: Mapping[str, Any], *, others: int = 0) -> None:
+        self.app = TriggerEngine(**settings)
         self.tally = Tally()
         self.plain: AsyncTask[[], None]
-        self._database = database
         self._declare(others)
-
-    async def wait_finished(self, wanted: int) -> None:
-        """Until so many invocations, all of them begun in this process, have succeeded."""
-        await self.tally.wait_begun(wanted)
-        if self._database is not None:
-            with watching(self._database) as watch:
-                await watch.wait_succeeded(wanted)
-            return
-        for invocation_id in self.tally.newest(2 * self.app.settings.concurrency):
-            await (await self.app.invocation(invocation_id)).result(timeout=60)
 
     def _declare(self, others: int) -> None:
         app, tally = self.app, self.tally

@@ -1,57 +1,64 @@
 """How many durable events a second does one process emit?
 
-Beside it: bare aiosqlite group commit of the bytes that were stored, with as many callers.
+Beside it: bare group commit of the bytes that were stored, with as many callers.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from benchmarks.apps import BenchmarkApp
-from benchmarks.harness import Figure, by_callers, check_books, fresh_database, in_loop, runs_of
-from benchmarks.processes import watching
-from benchmarks.raw import group_commit_rate, plain_rate
+from benchmarks.harness import Figure, by_callers, check_books, fresh_folder, in_loop, question_of, runs_of
+from benchmarks.raw import plain_rate
+from benchmarks.servers import serving
+from benchmarks.stores import MEMORY, SQLITE, Place, Store
 from trigger_engine import Event
 
-_GROUP_COMMIT = "bare group commit, same bytes"
-_CASES = (
-    # case, callers, events in a call, calls
-    ("SQLite, 50 callers", 50, 1, 100_000),
-    ("SQLite, 50 callers of batches of 100", 50, 100, 3_000),
-    ("SQLite, 1 caller", 1, 1, 5_000),
-    ("memory, 50 callers", 50, 1, 100_000),
-)
+_ONE, _BATCHES, _ALONE = "50 callers", "50 callers of batches of 100", "1 caller"
+_WAYS = {_ONE: (50, 1, 100_000), _BATCHES: (50, 100, 3_000), _ALONE: (1, 1, 5_000)}
+"""Callers, events in a call, calls."""
 
 
-def measure(*, small: bool) -> Iterator[Figure]:
-    """Events a second by case, then what plain sqlite3 stores of the same rows."""
+def measure(*, small: bool, backend: str | None = None) -> Iterator[Figure]:
+    """Events a second by case; without a server of its own, also what plain sqlite3 stores of the same rows."""
+    if backend is not None:
+        with serving(backend) as place:
+            for way in _WAYS:
+                yield _figure(question_of("emit", backend), place, way, [], small=small)
+        return
     rows: list[bytes] = []
-    for case, callers, batch, full in _CASES:
-        calls = full // 100 if small else full
-        on_file = case.startswith("SQLite")
-        measured: list[float] = []
-        beside: list[float] = []
-        for _ in range(runs_of(small=small)):
-            with fresh_database() as path:
-                measured.append(in_loop(_emit(path if on_file else None, callers, batch, calls)))
-                if on_file:
-                    with watching(path) as watch:
-                        stored = watch.stored()
-                    raw = path.with_suffix(".raw")
-                    beside.append(in_loop(group_commit_rate(raw, stored, producers=callers, per_call=batch)))
-                    rows = max(rows, stored, key=len)
-        yield Figure("emit", case, "events/s", tuple(measured), tuple(beside), _GROUP_COMMIT if beside else "")
+    for place, way in ((SQLITE, _ONE), (SQLITE, _BATCHES), (SQLITE, _ALONE), (MEMORY, _ONE)):
+        yield _figure("emit", place, way, rows, small=small)
     for per_commit in (1, 100, 1_000):
         some = rows[: 20 * per_commit if small else 2_000 * min(per_commit, 50)]
-        with fresh_database() as path:
+        with fresh_folder() as folder:
+            path = folder / "plain.db"
             rates = tuple(plain_rate(path, some, per_commit=per_commit) for _ in range(runs_of(small=small)))
         yield Figure("emit", f"bare sqlite3, {per_commit:,} rows a commit", "rows/s", rates)
 
 
-async def _emit(database: Path | None, callers: int, batch: int, calls: int) -> float:
-    app = BenchmarkApp(database).app
+def _figure(question: str, place: Place, way: str, rows: list[bytes], *, small: bool) -> Figure:
+    """One case; the bytes of its entries go into `rows` where these are more than are there."""
+    callers, batch, full = _WAYS[way]
+    calls = full // 100 if small else full
+    measured: list[float] = []
+    beside: list[float] = []
+    for _ in range(runs_of(small=small)):
+        with place.fresh() as store:
+            rate, stored = in_loop(_emit(store, callers, batch, calls))
+            measured.append(rate)
+            beside += in_loop(store.bare_rate(stored, callers=callers, per_call=batch))
+            if len(stored) > len(rows):
+                rows[:] = stored
+    return Figure(
+        question, f"{place.label}, {way}", "events/s", tuple(measured), tuple(beside), Store.bare_what if beside else ""
+    )
+
+
+async def _emit(store: Store, callers: int, batch: int, calls: int) -> tuple[float, list[bytes]]:
+    """Events a second, and the bytes of the entries."""
+    app = BenchmarkApp(store.settings).app
     one = Event("happened", {"order_id": "A-10042", "country": "FI", "amount": 129.5})
 
     async def emit(_: int) -> None:
@@ -66,4 +73,4 @@ async def _emit(database: Path | None, callers: int, batch: int, calls: int) -> 
         await by_callers(callers, calls, emit_one if batch == 1 else emit)
         taken = time.perf_counter() - begun
         await check_books(app)
-    return calls * batch / taken
+        return calls * batch / taken, await store.stored(app)

@@ -1,90 +1,112 @@
 """How many events a second become a finished task run: event, trigger, run, SUCCESS?
 
-Beside it: bare aiosqlite group commit of the very bytes that were stored for these runs, as runs a second.
+Beside it: bare group commit of the very bytes that were stored for these runs, as runs a second.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
+from functools import partial
 
 from benchmarks.apps import BenchmarkApp
-from benchmarks.harness import Figure, by_callers, check_books, fresh_database, in_loop, runs_of
-from benchmarks.processes import runner_process, watching
-from benchmarks.raw import group_commit_rate
+from benchmarks.harness import Figure, by_callers, check_books, in_loop, question_of, runs_of
+from benchmarks.processes import runner_process
+from benchmarks.servers import serving
+from benchmarks.stores import MEMORY, SQLITE, Place, Store
 
 CALLERS = 50
+RUNS = 20_000
 _OTHERS = 10_000
-_BESIDE = "bare group commit, same bytes"
+_LEADER, _WORKER = False, True
+Measured = tuple[float, list[bytes]]
+"""What was done a second, and the bytes of the entries."""
+
+Work = Callable[[Store, int], Awaitable[Measured]]
+"""On a store, so many times."""
 
 
-def measure(*, small: bool) -> Iterator[Figure]:
+def measure(*, small: bool, backend: str | None = None) -> Iterator[Figure]:
     """Runs a second by case."""
-    cases = {
-        "SQLite, one process": (True, 0, 20_000),
-        f"SQLite, one process, {_OTHERS:,} other triggers": (True, 100 if small else _OTHERS, 20_000),
-        "memory, one process": (False, 0, 20_000),
-    }
-    for case, (on_file, others, full) in cases.items():
-        events = full // 200 if small else full
-        measured, beside = [], []
-        for _ in range(runs_of(small=small)):
-            with fresh_database() as path:
-                measured.append(in_loop(_one_process(path if on_file else None, events, others)))
-                if on_file:
-                    beside.append(bare_rate(path, events))
-        yield Figure("end_to_end", case, "runs/s", tuple(measured), tuple(beside), _BESIDE if beside else "")
-    events = 100 if small else 20_000
-    measured, beside = [], []
+    processes = "in processes of their own"
+    one = partial(_one_process, others=0)
+    three = partial(_other_processes, works=(_LEADER, _WORKER))
+    if backend is not None:
+        four = partial(_other_processes, works=(_LEADER, _WORKER, _WORKER))
+        question = question_of("end_to_end", backend)
+        with serving(backend) as place:
+            yield figure_of(question, place, "one process", one, small=small)
+            yield figure_of(question, place, f"producer, leader and worker {processes}", three, small=small)
+            yield figure_of(question, place, f"producer, leader and two workers {processes}", four, small=small)
+        return
+    many = partial(_one_process, others=100 if small else _OTHERS)
+    yield figure_of("end_to_end", SQLITE, "one process", one, small=small)
+    yield figure_of("end_to_end", SQLITE, f"one process, {_OTHERS:,} other triggers", many, small=small)
+    yield figure_of("end_to_end", MEMORY, "one process", one, small=small)
+    yield figure_of("end_to_end", SQLITE, f"producer, leader and worker {processes}", three, small=small)
+
+
+def figure_of(question: str, place: Place, way: str, work: Work, *, small: bool, unit: str = "runs/s") -> Figure:
+    """One case, and beside each run the bare store with the bytes of that run."""
+    times = RUNS // 200 if small else RUNS
+    measured: list[float] = []
+    beside: list[float] = []
     for _ in range(runs_of(small=small)):
-        with fresh_database() as path:
-            measured.append(in_loop(_other_processes(path, events, works=(False, True))))
-            beside.append(bare_rate(path, events))
-    case = "SQLite, producer, leader and worker in processes of their own"
-    yield Figure("end_to_end", case, "runs/s", tuple(measured), tuple(beside), _BESIDE)
+        with place.fresh() as store:
+            rate, rows = in_loop(_of(work, store, times))
+            measured.append(rate)
+            rates = in_loop(store.bare_rate(rows, callers=CALLERS))
+            beside += [rate * times / len(rows) for rate in rates]
+    return Figure(
+        question, f"{place.label}, {way}", unit, tuple(measured), tuple(beside), Store.bare_what if beside else ""
+    )
 
 
-def bare_rate(database: Path, runs: int) -> float:
-    """Runs a second if storing their entries were all."""
-    with watching(database) as watch:
-        rows = watch.stored()
-    return in_loop(group_commit_rate(database.with_suffix(".raw"), rows, producers=CALLERS)) * runs / len(rows)
+async def _of(work: Work, store: Store, times: int) -> Measured:
+    return await work(store, times)
 
 
-async def _one_process(database: Path | None, events: int, others: int) -> float:
-    benchmark = BenchmarkApp(database, others=others)
+async def rate_of(work: Work, store: Store, times: int) -> float:
+    """What is done a second."""
+    return (await work(store, times))[0]
+
+
+async def _one_process(store: Store, events: int, *, others: int) -> Measured:
+    benchmark = BenchmarkApp(store.settings, others=others)
     app = benchmark.app
     async with app:
         async with app.runner():
             await app.emit_event("happened")
-            await benchmark.wait_finished(1)
+            await store.wait_succeeded(app, 1)
             begun = time.perf_counter()
             await by_callers(CALLERS, events, lambda _: app.emit_event("happened"))
-            await benchmark.wait_finished(events + 1)
-            taken = time.perf_counter() - begun
+            await benchmark.tally.wait_begun(events + 1)
+            taken = await store.wait_succeeded(app, events + 1) - begun
         await check_books(app)
-    return events / taken
+        return events / taken, await store.stored(app)
 
 
-async def _other_processes(database: Path, events: int, *, works: tuple[bool, ...]) -> float:
-    app = BenchmarkApp(database).app
+async def _other_processes(store: Store, events: int, *, works: tuple[bool, ...]) -> Measured:
+    app = BenchmarkApp(store.settings).app
     async with app, AsyncExitStack() as stack:
         await app.emit_event("happened")
         for one_works in works:
-            await stack.enter_async_context(runner_process(database, works=one_works))
-        with watching(database) as watch:
-            await watch.wait_succeeded(1)
-            begun = time.perf_counter()
-            await by_callers(CALLERS, events, lambda _: app.emit_event("happened"))
-            await watch.wait_succeeded(events + 1)
-            taken = time.perf_counter() - begun
+            await stack.enter_async_context(runner_process(store, app, works=one_works))
+        await store.wait_succeeded(app, 1)
+        begun = time.perf_counter()
+        await by_callers(CALLERS, events, lambda _: app.emit_event("happened"))
+        taken = await store.wait_succeeded(app, events + 1) - begun
         await stack.aclose()
         await check_books(app)
-    return events / taken
+        return events / taken, await store.stored(app)
 
 
-async def events_in_two_processes(database: Path, events: int) -> float:
-    """Runs a second, with events emitted in this process, and one other that leads and works."""
-    return await _other_processes(database, events, works=(True,))
+async def events_in_two_processes(store: Store, events: int) -> Measured:
+    """Events emitted in this process, and one other that leads and works."""
+    return await _other_processes(store, events, works=(_WORKER,))
+
+
+async def events_in_three_processes(store: Store, events: int) -> Measured:
+    """Events emitted in this process, one other that leads, and one that works."""
+    return await _other_processes(store, events, works=(_LEADER, _WORKER))

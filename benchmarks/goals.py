@@ -49,6 +49,11 @@ GOALS: dict[tuple[str, str], tuple[Goal, ...]] = {
         ("latency", f"between two processes, {pace}, p50"): (_less_than(5),)
         for pace in ("one at a time, 20 ms apart", "500 events/s")
     },
+    ("emit_redis", "Redis, 50 callers"): (_at_least(50_000),),
+    ("end_to_end_redis", "Redis, producer, leader and worker in processes of their own"): (_at_least(8_000),),
+    ("latency_redis", "one process, one at a time, p50"): (_less_than(1.5),),
+    ("latency_redis", "between two processes, one at a time, 20 ms apart, p50"): (_less_than(1.5),),
+    ("peers", "trigger-engine on Redis, event to finished run"): (Goal("at least", 2.5, of_ratio=True),),
     ("growth", "throughput, long log beside short log"): (_at_least(0.8),),
     ("growth", "start, from the shell to the first task's end"): (_less_than(1_000),),
     ("growth", "full refold"): (_at_least(500_000),),

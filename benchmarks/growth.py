@@ -17,9 +17,11 @@ import psutil
 
 from benchmarks.apps import BenchmarkApp
 from benchmarks.end_to_end import CALLERS
-from benchmarks.harness import Figure, by_callers, check_books, fresh_database, in_loop, runs_of
-from benchmarks.processes import runner_process, watching
+from benchmarks.harness import Figure, by_callers, check_books, in_loop, runs_of
+from benchmarks.processes import runner_process
 from benchmarks.soak.flatness import flatness
+from benchmarks.stores import SQLiteStore, fresh_database, on_sqlite
+from benchmarks.watch import watching
 from trigger_engine import TriggerEngine
 from trigger_engine.core.judgement import Limits
 from trigger_engine.core.matcher import Matcher
@@ -59,7 +61,7 @@ def measure(*, small: bool) -> Iterator[Figure]:
         refolds = tuple(in_loop(_refold(path, folds=True)) for _ in runs)
         reads = tuple(in_loop(_refold(path, folds=False)) for _ in runs)
         yield Figure("growth", "full refold", "entries/s", refolds, reads, "reading and decoding alone")
-        in_loop(check_books(BenchmarkApp(path).app))
+        in_loop(check_books(BenchmarkApp(on_sqlite(path)).app))
 
 
 async def _grow(database: Path, entries: int, wave: int) -> dict[str, Points]:
@@ -67,11 +69,12 @@ async def _grow(database: Path, entries: int, wave: int) -> dict[str, Points]:
     rates: Points = []
     leading: Points = []
     working: Points = []
-    app = BenchmarkApp(database).app
+    store = SQLiteStore(database)
+    app = BenchmarkApp(store.settings).app
     async with app, AsyncExitStack() as stack:
         await app.emit_event("nobody listens")
-        leader = psutil.Process(await stack.enter_async_context(runner_process(database, works=False)))
-        worker = psutil.Process(await stack.enter_async_context(runner_process(database)))
+        leader = psutil.Process(await stack.enter_async_context(runner_process(store, app, works=False)))
+        worker = psutil.Process(await stack.enter_async_context(runner_process(store, app)))
         watch = stack.enter_context(watching(database))
         while (size := watch.tail()) < entries:
             mark, begun = watch.mark(), time.perf_counter()
@@ -92,7 +95,7 @@ def _rise_percent(points: Points) -> float:
 
 async def _start(database: Path) -> float:
     """Milliseconds from starting a runner to the end of the first task that waits."""
-    benchmark = BenchmarkApp(database)
+    benchmark = BenchmarkApp(on_sqlite(database))
     async with benchmark.app:
         with watching(database) as watch:
             mark = watch.mark()
@@ -110,7 +113,7 @@ async def _start(database: Path) -> float:
 
 async def _refold(database: Path, *, folds: bool) -> float:
     """Entries a second that a new matcher reads from the log's start, without a checkpoint."""
-    app = BenchmarkApp(database).app
+    app = BenchmarkApp(on_sqlite(database)).app
     async with app:
         matcher = Matcher(_limits(app), track_keys=False)
         begun, count = time.perf_counter(), 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
-import os
 import statistics
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
@@ -48,6 +47,11 @@ class Figure:
         return self.value / statistics.median(self.beside) if self.beside else None
 
 
+def question_of(name: str, backend: str) -> str:
+    """What the figures of a benchmark on a server's backend answer."""
+    return f"{name}_{backend}"
+
+
 def runs_of(*, small: bool) -> int:
     """How often a measurement is made."""
     return 1 if small else RUNS
@@ -65,15 +69,10 @@ def in_loop(work: Coroutine[Any, Any, T]) -> T:
 
 
 @contextmanager
-def fresh_database() -> Iterator[Path]:
-    """A path in a folder of its own, and BENCHMARK_DATABASE set to it for the processes of the benchmark."""
+def fresh_folder() -> Iterator[Path]:
+    """An empty folder, which goes when it is left."""
     with tempfile.TemporaryDirectory(prefix="trigger-engine-benchmark-") as folder:
-        path = Path(folder) / "benchmark.db"
-        os.environ["BENCHMARK_DATABASE"] = str(path)
-        try:
-            yield path
-        finally:
-            del os.environ["BENCHMARK_DATABASE"]
+        yield Path(folder)
 
 
 async def check_books(app: TriggerEngine) -> None:

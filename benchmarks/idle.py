@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.apps import BenchmarkApp
-from benchmarks.harness import Figure, check_books, fresh_database, in_loop, runs_of
+from benchmarks.harness import Figure, check_books, in_loop, runs_of
+from benchmarks.stores import fresh_database, on_sqlite
 
 
 def measure(*, small: bool) -> Iterator[Figure]:
@@ -21,7 +22,7 @@ def measure(*, small: bool) -> Iterator[Figure]:
 
 
 async def _idle(database: Path, seconds: float) -> float:
-    app = BenchmarkApp(database).app
+    app = BenchmarkApp(on_sqlite(database)).app
     async with app:
         async with app.runner():
             await asyncio.sleep(2)

@@ -1,25 +1,24 @@
-"""How long from the call of `emit_event` to the start of the reacting task, on SQLite?
+"""How long from the call of `emit_event` to the start of the reacting task?
 
 One event at a time, either as soon as the run before has ended (in one process, which knows when) or 20 ms apart, and
 at 500 events a second; in one process and between two. Beside the median of one at a time: two durable commits of bare
-sqlite3 on the same disk in the same run, with the same pauses between them, as the raw limit of a pipeline that stores
-the event, and then the trigger run with its start.
+sqlite3 on the same disk (of the bare server) in the same run, with the same pauses between them, as the raw limit of a
+pipeline that stores the event, and then the trigger run with its start.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from statistics import median, quantiles
 
 from benchmarks.apps import BenchmarkApp
-from benchmarks.harness import Figure, check_books, fresh_database, in_loop, runs_of
+from benchmarks.harness import Figure, check_books, in_loop, question_of, runs_of
 from benchmarks.processes import runner_process
+from benchmarks.servers import serving
+from benchmarks.stores import SQLITE, Place, Store
 from trigger_engine import InvocationNotFound, TriggerEngine
 from trigger_engine.core.ids import run_id, run_invocation_id
 
@@ -32,37 +31,48 @@ Emitted = tuple[str, float]
 """The id of an event, and when the call began, seconds since 1970."""
 
 
-def measure(*, small: bool) -> Iterator[Figure]:
+def measure(*, small: bool, backend: str | None = None) -> Iterator[Figure]:
     """p50 and p99 of each case."""
+    if backend is None:
+        yield from _figures("latency", SQLITE, small=small)
+        return
+    with serving(backend) as place:
+        yield from _figures(question_of("latency", backend), place, small=small)
+
+
+def _figures(question: str, place: Place, *, small: bool) -> Iterator[Figure]:
     for between in (False, True):
         where = "between two processes" if between else "one process"
         for pace, emit, full in PACES:
             if between and emit is _one_after_another:
                 continue
             events = full // 20 if small else full
-            medians, slowest, beside = [], [], []
+            medians: list[float] = []
+            slowest: list[float] = []
+            beside: list[float] = []
             for _ in range(runs_of(small=small)):
-                with fresh_database() as path:
-                    delays = in_loop(_delays(path, events, emit, between=between))
+                with place.fresh() as store:
+                    delays = in_loop(_delays(store, events, emit, between=between))
                     if emit is not _at_rate:
                         pause = _PAUSE if emit is _apart else 0.0
-                        beside.append(_COMMITS * _commit_milliseconds(path.with_suffix(".raw"), events, pause))
+                        bare = in_loop(store.bare_milliseconds(events, pause))
+                        beside += [_COMMITS * milliseconds for milliseconds in bare]
                 medians.append(median(delays))
                 slowest.append(quantiles(delays, n=100)[98])
             what = f"{_COMMITS} bare commits, p50" if beside else ""
-            yield Figure("latency", f"{where}, {pace}, p50", "ms", tuple(medians), tuple(beside), what)
-            yield Figure("latency", f"{where}, {pace}, p99", "ms", tuple(slowest))
+            yield Figure(question, f"{where}, {pace}, p50", "ms", tuple(medians), tuple(beside), what)
+            yield Figure(question, f"{where}, {pace}, p99", "ms", tuple(slowest))
 
 
 async def _delays(
-    database: Path, events: int, emit: Callable[[BenchmarkApp, int], Awaitable[list[Emitted]]], *, between: bool
+    store: Store, events: int, emit: Callable[[BenchmarkApp, int], Awaitable[list[Emitted]]], *, between: bool
 ) -> list[float]:
     """Milliseconds for each event."""
-    benchmark = BenchmarkApp(database)
+    benchmark = BenchmarkApp(store.settings)
     app = benchmark.app
     async with app, AsyncExitStack() as stack:
         await app.emit_event("nobody listens")
-        await stack.enter_async_context(runner_process(database) if between else app.runner())
+        await stack.enter_async_context(runner_process(store, app) if between else app.runner())
         await _apart(benchmark, _WARM_UP)
         emitted = await emit(benchmark, events)
         delays = [(await _started(app, event_id) - begun) * 1_000 for event_id, begun in emitted]
@@ -128,21 +138,3 @@ async def _started(app: TriggerEngine, event_id: str) -> float:
         except InvocationNotFound:
             await asyncio.sleep(_PAUSE)
     raise RuntimeError(f"event {event_id} has fired nothing after {_TRIES * _PAUSE:g} s")
-
-
-def _commit_milliseconds(path: Path, commits: int, pause: float) -> float:
-    """What one durable commit of a 200-byte row takes, the median."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("CREATE TABLE entries (place INTEGER PRIMARY KEY, data BLOB)")
-    taken = []
-    for _ in range(commits):
-        time.sleep(pause)
-        begun = time.perf_counter()
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("INSERT INTO entries (data) VALUES (?)", (os.urandom(200),))
-        connection.execute("COMMIT")
-        taken.append((time.perf_counter() - begun) * 1_000)
-    connection.close()
-    return median(taken)

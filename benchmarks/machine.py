@@ -7,6 +7,7 @@ import platform
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from typing import Any
 _PACKAGES = ("aiosqlite", "anyio", "msgspec", "uvloop")
 
 
-def machine() -> dict[str, Any]:
-    """Processor, versions of what matters, the commit, and how busy the machine was before."""
+def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Processor, versions of what matters, the commit, and how busy the machine was before.
+
+    `packages`: what else matters to this question.
+    """
     return {
         "cpus": os.cpu_count(),
         "processor": _processor(),
@@ -24,6 +28,7 @@ def machine() -> dict[str, Any]:
         "sqlite": sqlite3.sqlite_version,
         **{name: _version(name) for name in _PACKAGES},
         "commit": _commit(),
+        "packages": {name: _version(name) for name in packages},
         "load_before": round(os.getloadavg()[0], 2) if sys.platform != "win32" else None,
     }
 

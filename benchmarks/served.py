@@ -1,10 +1,11 @@
-"""The benchmarks' app for `trigger-engine run`, on the database that BENCHMARK_DATABASE names."""
+"""The benchmarks' app for `trigger-engine run`, on the store that the environment names."""
 
 from __future__ import annotations
 
+import json
 import os
-from pathlib import Path
 
 from benchmarks.apps import BenchmarkApp
+from benchmarks.stores import SETTINGS
 
-app = BenchmarkApp(Path(os.environ["BENCHMARK_DATABASE"])).app
+app = BenchmarkApp(json.loads(os.environ[SETTINGS])).app

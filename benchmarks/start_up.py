@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.apps import BenchmarkApp
-from benchmarks.harness import Figure, check_books, fresh_database, in_loop, runs_of
-from benchmarks.processes import watching
+from benchmarks.harness import Figure, check_books, in_loop, runs_of
+from benchmarks.stores import fresh_database, on_sqlite
+from benchmarks.watch import watching
 
 _IMPORT = """
 import time
@@ -73,7 +74,7 @@ def _program(*arguments: str) -> tuple[str, float]:
 
 
 async def _first_claim(database: Path) -> float:
-    benchmark = BenchmarkApp(database)
+    benchmark = BenchmarkApp(on_sqlite(database))
     async with benchmark.app:
         await benchmark.plain()
         command = ["-m", "trigger_engine", "run", "benchmarks.served:app", "--log-level", "warning"]

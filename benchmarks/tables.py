@@ -65,9 +65,11 @@ def markdown(results: Mapping[str, Any], question: str) -> str:
     machine = kept["machine"]
     lines = [f"| {' | '.join(_HEAD)} |", "|---|---:|---:|---|---:|---|"]
     lines += [f"| {' | '.join(row(figure))} |" for figure in figures_of(results, question)]
+    packages = machine.get("packages") or {"SQLite": machine["sqlite"]}
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     where = (
         f"{kept['measured_at'][:10]}, commit `{machine['commit']}`, Python {machine['python']}, "
-        f"SQLite {machine['sqlite']}, {machine['cpus']} cores ({machine['processor']}), load before: "
+        f"{versions}, {machine['cpus']} cores ({machine['processor']}), load before: "
         f"{machine['load_before']}"
     )
     lines += ["", f"Measured {where}."]

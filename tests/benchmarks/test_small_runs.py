@@ -1,5 +1,6 @@
 """Every benchmark runs, small, so that none of them rots."""
 
+import ast
 import importlib
 import subprocess
 import sys
@@ -7,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import USUAL
+from benchmarks.__main__ import ON_SERVERS, USUAL
 from benchmarks.goals import GOALS
+from benchmarks.harness import Figure, question_of
+from benchmarks.servers import BACKENDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,13 +19,35 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*USUAL, "growth"])
 def test_a_benchmark_measures_all_that_has_a_goal(name: str) -> None:
-    figures = list(importlib.import_module(f"benchmarks.{name}").measure(small=True))
+    check(name, list(importlib.import_module(f"benchmarks.{name}").measure(small=True)))
+
+
+@pytest.mark.slow
+@pytest.mark.servers
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ON_SERVERS)
+def test_a_benchmark_runs_on_a_server_of_its_own(name: str, backend: str) -> None:
+    figures = list(importlib.import_module(f"benchmarks.{name}").measure(small=True, backend=backend))
+    check(question_of(name, backend), figures)
+
+
+def check(question: str, figures: list[Figure]) -> None:
+    """All that has a goal was measured, and nothing is zero."""
     cases = [figure.case for figure in figures]
     assert len(set(cases)) == len(cases)
-    assert {case for question, case in GOALS if question == name} <= set(cases)
-    assert {figure.question for figure in figures} == {name}
+    assert {case for asked, case in GOALS if asked == question} <= set(cases)
+    assert {figure.question for figure in figures} == {question}
     assert all(figure.runs for figure in figures)
     assert all(value > 0 for figure in figures if figure.unit != "%" for value in (*figure.runs, *figure.beside))
+
+
+def test_one_module_alone_needs_the_tests() -> None:
+    found = set()
+    for path in (ROOT / "benchmarks").rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if any(isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests") for node in nodes):
+            found.add(path.name)
+    assert found == {"servers.py"}
 
 
 def test_the_command_prints_a_table() -> None:
@@ -32,7 +57,7 @@ def test_the_command_prints_a_table() -> None:
     assert "SQLite, one runner" in done.stdout
 
 
-@pytest.mark.parametrize("wrong", [["nonsense"], ["idle", "--small", "--write"]])
+@pytest.mark.parametrize("wrong", [["nonsense"], ["idle", "--small", "--write"], ["idle", "--backend", "redis"]])
 def test_the_command_refuses_what_it_cannot_do(wrong: list[str]) -> None:
     command = [sys.executable, "-m", "benchmarks", *wrong]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)

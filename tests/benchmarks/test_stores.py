@@ -1,0 +1,51 @@
+"""What a store says of the work on it, read from its log alone."""
+
+import asyncio
+import time
+
+from benchmarks.apps import BenchmarkApp
+from benchmarks.stores import MEMORY
+from tests.support.waiting import wait_until
+from trigger_engine.entries.encoding import decode_entry
+from trigger_engine.entries.facts import EventEmitted
+
+
+async def test_the_end_of_the_work_is_when_the_wanted_success_came_not_when_it_was_seen() -> None:
+    with MEMORY.fresh() as store:
+        benchmark = BenchmarkApp(store.settings)
+        async with benchmark.app as app, app.runner():
+            begun = time.perf_counter()
+            await (await benchmark.plain()).result(timeout=30)
+            await (await benchmark.plain()).result(timeout=30)
+            seen = await store.wait_succeeded(app, 2)
+            looked = time.perf_counter()
+            assert begun < seen < looked - 0.25, "the calm before it was looked is not part of the work"
+
+
+async def test_work_that_is_still_to_come_is_waited_for() -> None:
+    with MEMORY.fresh() as store:
+        benchmark = BenchmarkApp(store.settings)
+        async with benchmark.app as app, app.runner():
+            waiting = asyncio.create_task(store.wait_succeeded(app, 1))
+            asyncio.get_running_loop().call_later(0.5, lambda: asyncio.ensure_future(call(benchmark)))
+            begun = time.perf_counter()
+            assert await waiting > begun + 0.4
+
+
+async def call(benchmark: BenchmarkApp) -> None:
+    await benchmark.plain()
+
+
+async def test_a_store_tells_the_bytes_of_its_entries_and_its_runners() -> None:
+    with MEMORY.fresh() as store:
+        app = BenchmarkApp(store.settings).app
+        async with app:
+            event_id = await app.emit_event("nobody listens")
+            (only,) = [decode_entry(each) for each in await store.stored(app)]
+            assert isinstance(only, EventEmitted)
+            assert only.id == event_id
+            assert await store.runners(app) == 0
+            assert not await store.has_leader(app)
+            async with app.runner():
+                await wait_until(lambda: store.has_leader(app))
+                assert await store.runners(app) == 1
