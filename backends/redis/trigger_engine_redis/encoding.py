@@ -43,14 +43,13 @@ def encode_parts(parts: Sequence[Part]) -> tuple[bytes, list[bytes]]:
     """What a script must know of the parts, and each entry's bytes. Raises SerializationError, ValueError."""
     check_parts(parts)
     data: list[bytes] = []
-    told = []
+    told: list[Any] = []
     for part in parts:
-        entries = []
+        told.append(len(part))
         for entry in part:
             encoded = encode_entry(entry)
             data.append(encoded)
-            entries.append(_told(entry, encoded))
-        told.append(entries)
+            told += _told(entry, encoded)
     return pack(told), data
 
 

@@ -57,13 +57,13 @@ def _started_head() -> bytes:
 
 def _tables() -> str:
     """What the scripts know of the life of an invocation, from the one table that there is."""
-    kinds = [str(kind.__struct_config__.tag) for _, kind in MOVES]
-    moves = [
-        f"['{before}:{kind}'] = '{after}'" for ((before, _), after), kind in zip(MOVES.items(), kinds, strict=True)
-    ]
+    moves: dict[str, list[str]] = {}
+    for (before, kind), after in MOVES.items():
+        moves.setdefault(before, []).append(f"['{kind.__struct_config__.tag}'] = '{after}'")
+    by_status = ", ".join(f"['{before}'] = {{{', '.join(found)}}}" for before, found in moves.items())
     head = "".join(f"\\{byte:03}" for byte in _started_head())
     return (
-        f"local MOVES = {{{', '.join(moves)}}}\n"
+        f"local MOVES = {{{by_status}}}\n"
         f"local WAITING = {_lua_set(list(WAITING))}\n"
         f"local HOLDING = {_lua_set(list(HELD))}\n"
         f"local FINAL = {_lua_set(list(FINAL))}\n"

@@ -12,11 +12,15 @@ local limit = tonumber(ARGV[6])
 local log = load_log()
 
 local stranded = {}
+-- What stands before the claim in a member: runner, zero, place, zero.
+local claim_at = #runner + 17
 for _, member in ipairs(call('ZRANGEBYLEX', HELD, '[' .. runner .. '\0', '(' .. runner .. '\1')) do
-    local claim, invocation_id = string.match(member, '^.-%z%x+%z(.-)%z(.*)$')
+    local ends = string.find(member, '\0', claim_at, true)
+    local claim = string.sub(member, claim_at, ends - 1)
     if holding[claim] then
         holding[claim] = nil
     else
+        local invocation_id = string.sub(member, ends + 1)
         stranded[#stranded + 1] = told(log, invocation_id, load_row(invocation_id))
     end
 end
@@ -82,46 +86,70 @@ while #taken < limit do
     taken[#taken + 1] = string.sub(oldest, #oldest_source.place + 17)
 end
 
+local rows = load_fields(INVOCATIONS, taken)
+for _, invocation_id in ipairs(taken) do
+    rows[invocation_id] = unpack_value(rows[invocation_id])
+end
+
+-- The bytes of the registrations that are in the stream, by position. Those that stand close together, as they do
+-- when much waits, are read at once, with what stands between them.
+local registrations = {}
+local places = {}
+for _, invocation_id in ipairs(taken) do
+    local place = rows[invocation_id][REGISTERED_AT]
+    if place > log.trimmed then
+        places[#places + 1] = place
+    end
+end
+table.sort(places)
+local first = 1
+while places[first] do
+    local last = first
+    while places[last + 1] and places[last + 1] - places[last] <= 3 do
+        last = last + 1
+    end
+    for _, message in ipairs(call('XRANGE', ENTRIES, decimal(places[first]), decimal(places[last]))) do
+        registrations[message[1]] = message[2][2]
+    end
+    first = last + 1
+end
+
+local time_packed, runner_packed = pack(tonumber(ARGV[8])), pack(runner)
+
 -- The bytes of `Started`: what it shares with the registration is cut out of that, for Lua could not encode it anew.
-local function started(registration, row, claim)
+local function started(registration, row, claim, entry_id)
     local at = string.byte(registration, 2) == 0xdc and 5 or 3
     at = at + 1 + string.byte(registration, at) - 0xa0
     local header = string.byte(registration, at)
-    local size = 1 + header - 0xa0
+    local length = 1 + header - 0xa0
     if header == 0xd9 then
-        size = 2 + string.byte(registration, at + 1)
+        length = 2 + string.byte(registration, at + 1)
     elseif header == 0xda then
-        size = 3 + 256 * string.byte(registration, at + 1) + string.byte(registration, at + 2)
+        length = 3 + 256 * string.byte(registration, at + 1) + string.byte(registration, at + 2)
     end
-    return table.concat({
-        STARTED_HEAD,
-        pack(claim .. ':started'),
-        pack(tonumber(ARGV[8])),
-        string.sub(registration, at, at + size - 1),
-        string.sub(registration, row[SLICE_FROM] + 1, row[SLICE_FROM] + row[SLICE_SIZE]),
-        pack(row[ATTEMPT]),
-        pack(claim),
-        pack(runner),
-    })
+    return STARTED_HEAD .. pack(entry_id) .. time_packed .. string.sub(registration, at, at + length - 1)
+        .. string.sub(registration, row[SLICE_FROM] + 1, row[SLICE_FROM] + row[SLICE_SIZE])
+        .. pack(row[ATTEMPT]) .. pack(claim) .. runner_packed
 end
 
-local given, pairs_of_ids, rows = {}, {}, load_fields(INVOCATIONS, taken)
+local given, pairs_of_ids = {}, {}
 for _, invocation_id in ipairs(taken) do
-    local before = unpack_value(rows[invocation_id])
-    local registration = registration_of(log, invocation_id, before)
-    local after = {unpack(before, 1, CHANGED_AT)}
+    local row = rows[invocation_id]
+    local registration = registrations[decimal(row[REGISTERED_AT]) .. '-0'] or registration_of(log, invocation_id, row)
+    leave(log, invocation_id, row)
     log.tail = log.tail + 1
+    local place = decimal(log.tail)
     local claim = ARGV[7] .. string.format('%x', log.tail)
-    if before[STATUS] == 'retry' then
-        after[ATTEMPT] = before[ATTEMPT] + 1
+    local entry_id = claim .. ':started'
+    if row[STATUS] == 'retry' then
+        row[ATTEMPT] = row[ATTEMPT] + 1
     end
-    after[STATUS], after[CLAIM], after[RUNNER], after[CHANGED_AT] = 'running', claim, runner, log.tail
-    local entry = started(registration, after, claim)
-    call('XADD', ENTRIES, decimal(log.tail) .. '-0', 'e', entry)
-    move_row(log, invocation_id, before, after, now)
-    pairs_of_ids[#pairs_of_ids + 1] = claim .. ':started'
-    pairs_of_ids[#pairs_of_ids + 1] = decimal(log.tail)
-    given[#given + 1] = {pack(after), registration, entry}
+    row[STATUS], row[CLAIM], row[RUNNER], row[CHANGED_AT] = 'running', claim, runner, log.tail
+    local entry = started(registration, row, claim, entry_id)
+    call('XADD', ENTRIES, place, 'e', entry)
+    pairs_of_ids[#pairs_of_ids + 1] = entry_id
+    pairs_of_ids[#pairs_of_ids + 1] = place
+    given[#given + 1] = {enter(invocation_id, row, now), registration, entry}
 end
 if #given > 0 then
     write_rows()

@@ -17,7 +17,7 @@ local REGISTERED_AT, QUEUE, TASK, SLICE_FROM, SLICE_SIZE, STATUS, ATTEMPT, CLAIM
     CHANGED_AT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 
 local function decimal(position)
-    return string.format('%.0f', position)
+    return string.format('%d', position)
 end
 
 local function server_time()
@@ -81,53 +81,58 @@ local function held_member(row, invocation_id)
         .. invocation_id
 end
 
--- What `write_rows` will write, by key: members or fields that go, and those that come with their scores or values.
-local gone = {[READY] = {}, [DELAYED] = {}, [HELD] = {}, [KEPT] = {}}
-local new = {[READY] = {}, [DELAYED] = {}, [HELD] = {}, [INVOCATIONS] = {}}
+-- What `write_rows` will write: members or fields that go, and those that come after their scores or before their values.
+local ready_gone, delayed_gone, held_gone, kept_gone = {}, {}, {}, {}
+local ready_new, delayed_new, held_new, rows_new = {}, {}, {}, {}
 
-local function add(list, ...)
-    for index = 1, select('#', ...) do
-        list[#list + 1] = (select(index, ...))
+-- Notes that a row leaves where it waits or is held; called before it changes, once in a script.
+local function leave(log, invocation_id, row)
+    local status = row[STATUS]
+    if WAITING[status] then
+        local member = waiting_member(row, invocation_id)
+        ready_gone[#ready_gone + 1] = member
+        if row[NOT_BEFORE] then
+            delayed_gone[#delayed_gone + 1] = member
+        end
+    elseif HOLDING[status] then
+        held_gone[#held_gone + 1] = held_member(row, invocation_id)
+    end
+    if row[CHANGED_AT] <= log.trimmed then
+        kept_gone[#kept_gone + 1] = 'l:' .. invocation_id
     end
 end
 
--- Notes a row's new state: it leaves where it waited or was held, and goes where it belongs now.
-local function move_row(log, invocation_id, before, after, now)
-    if before then
-        if WAITING[before[STATUS]] then
-            local member = waiting_member(before, invocation_id)
-            add(gone[READY], member)
-            if before[NOT_BEFORE] then
-                add(gone[DELAYED], member)
-            end
-        elseif HOLDING[before[STATUS]] then
-            add(gone[HELD], held_member(before, invocation_id))
-        end
-        if before[CHANGED_AT] <= log.trimmed then
-            add(gone[KEPT], 'l:' .. invocation_id)
-        end
-    end
-    if WAITING[after[STATUS]] then
-        local member = waiting_member(after, invocation_id)
-        if after[NOT_BEFORE] and after[NOT_BEFORE] > now then
-            add(new[DELAYED], string.format('%.17g', after[NOT_BEFORE]), member)
+-- Notes a row as it is from now on, and that it goes where it belongs; returns its bytes.
+local function enter(invocation_id, row, now)
+    local status = row[STATUS]
+    if WAITING[status] then
+        if row[NOT_BEFORE] and row[NOT_BEFORE] > now then
+            delayed_new[#delayed_new + 1] = string.format('%.17g', row[NOT_BEFORE])
+            delayed_new[#delayed_new + 1] = waiting_member(row, invocation_id)
         else
-            add(new[READY], '0', member)
+            ready_new[#ready_new + 1] = '0'
+            ready_new[#ready_new + 1] = waiting_member(row, invocation_id)
         end
-    elseif HOLDING[after[STATUS]] then
-        add(new[HELD], '0', held_member(after, invocation_id))
+    elseif HOLDING[status] then
+        held_new[#held_new + 1] = '0'
+        held_new[#held_new + 1] = held_member(row, invocation_id)
     end
-    add(new[INVOCATIONS], invocation_id, pack(after))
+    local packed = pack(row)
+    rows_new[#rows_new + 1] = invocation_id
+    rows_new[#rows_new + 1] = packed
+    return packed
 end
 
--- Writes what `move_row` has noted, each row once: many at a time cost much less than one by one.
+-- Writes what was noted, each row once: many at a time cost much less than one by one.
 local function write_rows()
-    for _, key in ipairs({READY, DELAYED, HELD}) do
-        in_chunks('ZREM', key, gone[key])
-        in_chunks('ZADD', key, new[key])
-    end
-    in_chunks('HDEL', KEPT, gone[KEPT])
-    in_chunks('HSET', INVOCATIONS, new[INVOCATIONS])
+    in_chunks('ZREM', READY, ready_gone)
+    in_chunks('ZREM', DELAYED, delayed_gone)
+    in_chunks('ZREM', HELD, held_gone)
+    in_chunks('ZADD', READY, ready_new)
+    in_chunks('ZADD', DELAYED, delayed_new)
+    in_chunks('ZADD', HELD, held_new)
+    in_chunks('HDEL', KEPT, kept_gone)
+    in_chunks('HSET', INVOCATIONS, rows_new)
 end
 
 local function entry_at(position)
