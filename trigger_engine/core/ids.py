@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from hashlib import blake2b
 
 import msgspec
 
 _encode = msgspec.msgpack.Encoder().encode
+_TIME_DIGITS = 12
+_time = re.compile(f"[0-9a-f]{{{_TIME_DIGITS}}}").match
 
 
 def derive(*parts: object) -> str:
@@ -37,14 +40,21 @@ def called_invocation_id(invocation_id: str, attempt: int, ordinal: int, task_id
 
 def run_id(trigger_id: str, entry_ids: Iterable[str]) -> str:
     """The id of a trigger run: the same for the same contributions, in any order."""
-    return derive("run", trigger_id, sorted(set(entry_ids)))
+    contributing = sorted(set(entry_ids))
+    return _beside(contributing[-1], derive("run", trigger_id, contributing))
 
 
 def run_invocation_id(trigger_run_id: str) -> str:
     """The id of the invocation that a trigger run registers."""
-    return derive("run-invocation", trigger_run_id)
+    return _beside(trigger_run_id, derive("run-invocation", trigger_run_id))
 
 
 def status_entry_id(kind: str, invocation_id: str, claim_id: str) -> str:
     """The id of a status entry: one claim makes each move at most once, and so does one cancel."""
     return f"{claim_id or invocation_id}:{kind}"
+
+
+def _beside(other_id: str, derived: str) -> str:
+    """An id that begins with the time of another, where that has one: an index of ids grows at its end."""
+    time = _time(other_id)
+    return derived if time is None else time[0] + derived[_TIME_DIGITS:]
