@@ -45,7 +45,7 @@ def checked_events(events: Sequence[EventLike]) -> list[Event]:
 def _checked(given: object) -> Event:
     if not isinstance(given, (tuple, list)) or not 1 <= len(given) <= 3:
         raise SerializationError(f"{given!r} is not an event: give Event(code, payload), or a tuple (code, payload)")
-    event = Event(*given)
+    event = given if type(given) is Event else Event(*given)
     code: object = event.event_code
     if not _is_name(code):
         raise SerializationError(f"event code {code!r}: give a non-empty string, such as 'order.paid'")

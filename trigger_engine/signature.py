@@ -42,6 +42,7 @@ class TaskSignature:
         self._positional = tuple(p.name for p in parameters if p.kind is _Kind.POSITIONAL_OR_KEYWORD)
         self._written_defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
         self._unannotated = ValueType(Any, codec)
+        self._whats = {name: f"task {task_id}, argument {name}" for name in self.names}
 
     @classmethod
     def from_function(cls, function: Callable[..., Any], *, task_id: str, codec: Codec) -> Self:
@@ -97,10 +98,8 @@ class TaskSignature:
 
         Raises SerializationError naming task, argument and type for what could not be brought back.
         """
-        parts = {
-            name: self._type(name).encode(value, what=f"task {self.task_id}, argument {name}")
-            for name, value in arguments.items()
-        }
+        types, whats = self._types, self._whats
+        parts = {name: types[name].encode(value, what=whats[name]) for name, value in arguments.items()}
         return self._codec.pack(parts)
 
     def decode_arguments(self, raw: msgspec.Raw) -> dict[str, Any]:
@@ -108,10 +107,10 @@ class TaskSignature:
 
         Raises SerializationError for what was encoded for another signature and does not fit this one.
         """
-        parts = self._codec.decode(raw, dict[str, msgspec.Raw], what=f"task {self.task_id}, arguments")
+        types, whats = self._types, self._whats
         return {
-            name: self._type(name).decode(part, what=f"task {self.task_id}, argument {name}")
-            for name, part in parts.items()
+            name: types[name].decode(part, what=whats[name]) if name in whats else self._decode_unknown(name, part)
+            for name, part in self._codec.unpack(raw, what=f"task {self.task_id}, arguments").items()
         }
 
     def encode_result(self, value: Any) -> msgspec.Raw:
@@ -135,8 +134,8 @@ class TaskSignature:
     def _defaults(self) -> dict[str, Any]:
         return {name: value for name, value in self._written_defaults.items() if self._types[name].brings_back(value)}
 
-    def _type(self, name: str) -> ValueType:
-        return self._types[name] if name in self._known else self._unannotated
+    def _decode_unknown(self, name: str, raw: msgspec.Raw) -> Any:
+        return self._unannotated.decode(raw, what=f"task {self.task_id}, argument {name}")
 
     def _too_many(self, count: int) -> str:
         most = len(self._positional)

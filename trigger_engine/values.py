@@ -29,6 +29,7 @@ _WHAT_TO_PASS = (
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 
 _skip = msgspec.msgpack.Decoder(msgspec.Raw).decode
+_unpack = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
 _read = msgspec.msgpack.Decoder().decode
 _encode_payload = msgspec.msgpack.Encoder().encode
 
@@ -65,6 +66,13 @@ class Codec:
     def pack(self, encoded: Mapping[str, msgspec.Raw]) -> msgspec.Raw:
         """One mapping of values that `encode` has made."""
         return msgspec.Raw(self._encode(encoded))
+
+    def unpack(self, raw: msgspec.Raw, *, what: str) -> dict[str, msgspec.Raw]:
+        """The encoded values of a mapping. Raises SerializationError when it is none."""
+        try:
+            return _unpack(raw)
+        except Exception as exc:
+            raise SerializationError(f"{what}: cannot be decoded as a mapping: {_reason(exc)}") from exc
 
     def decode(self, raw: msgspec.Raw | bytes, type_: Any, *, what: str) -> Any:
         """The value as the annotated type. Raises SerializationError when it is not of that type."""

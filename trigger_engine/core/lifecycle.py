@@ -63,7 +63,7 @@ MOVES: dict[tuple[InvocationStatus, type[StatusEntry]], InvocationStatus] = {
 }
 
 
-class InvocationState(msgspec.Struct, frozen=True, array_like=True):
+class InvocationState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the fold knows of an open invocation. `attempt`: the running, or else the last one, from 1."""
 
     status: InvocationStatus = InvocationStatus.REGISTERED

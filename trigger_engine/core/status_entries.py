@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from trigger_engine.core.ids import status_entry_id
 from trigger_engine.core.lifecycle import InvocationState
-from trigger_engine.entries.facts import Cancelled, InvocationRegistered, StatusEntry, TriggerFired
+from trigger_engine.entries.facts import Cancelled, InvocationRegistered, StatusEntry, StatusMove, TriggerFired
 
 S = TypeVar("S", bound=StatusEntry)
+_KINDS: dict[type[StatusEntry], str] = {kind: str(kind.__struct_config__.tag) for kind in get_args(StatusMove)}
 
 
 def status_entry(
@@ -28,7 +29,7 @@ def status_entry(
     by_claim = kind is not Cancelled
     claim_id = state.claim_id if by_claim else cancel_id
     return kind(
-        id=status_entry_id(str(kind.__struct_config__.tag), registration.invocation_id, claim_id),
+        id=status_entry_id(_KINDS[kind], registration.invocation_id, claim_id),
         time=now,
         cause=cause,
         depth=registration.depth,

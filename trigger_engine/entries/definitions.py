@@ -12,7 +12,7 @@ import msgspec
 Statuses = tuple[str, ...]
 
 
-class Definition(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag_field="kind"):
+class Definition(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag_field="kind", gc=False):
     """A part of a declared trigger; fields are only ever added at the end, with defaults."""
 
 

@@ -16,7 +16,7 @@ Position = int
 EMPTY_MAP = msgspec.Raw(b"\x80")
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag_field="kind"):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag_field="kind", gc=False):
     """One fact. `cause`: id of the entry that led to it; `depth`: how many triggers lie behind it."""
 
     id: str
@@ -62,7 +62,7 @@ class InvocationRegistered(InvocationEntry, frozen=True, kw_only=True, tag="regi
     parent_invocation_id: str | None = None
 
 
-class Participant(msgspec.Struct, frozen=True, array_like=True):
+class Participant(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A condition and the entry that satisfied it, as part of a trigger run."""
 
     condition_id: str
@@ -117,7 +117,7 @@ class Succeeded(StatusEntry, frozen=True, kw_only=True, tag="succeeded"):
     result: msgspec.Raw
 
 
-class ExceptionFacts(msgspec.Struct, frozen=True, array_like=True):
+class ExceptionFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An exception without its object. `type`: class name; `bases`: names of all its base classes, nearest first."""
 
     type: str
@@ -193,7 +193,7 @@ class TriggerRetired(Entry, frozen=True, kw_only=True, tag="retired"):
     slot: str
 
 
-class ContributionKept(msgspec.Struct, frozen=True, array_like=True):
+class ContributionKept(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An entry met a condition of an AND that still waits for others."""
 
     trigger_id: str

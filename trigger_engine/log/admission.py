@@ -100,7 +100,7 @@ def admit(parts: Iterable[Part], standing: Standing) -> Admission:
 def _admit_together(part: Part, standing: Standing, admission: Admission) -> Position:
     """Void are here only entries of a term, and by nothing that the part itself brings."""
     for entry in part:
-        if _known_position(entry, standing) is None:
+        if type(entry) in _OF_A_TERM and _known_position(entry, standing) is None:
             _check_term(entry, standing)
     return min((_admit_entry(entry, standing, admission) for entry in part), default=standing.tail)
 

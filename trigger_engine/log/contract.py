@@ -35,7 +35,7 @@ Part = tuple[AnyEntry, ...]
 status entry. Never mixed, so that refusing the part and dropping its void entries one by one come to the same."""
 
 
-class Bookmark(msgspec.Struct, frozen=True, array_like=True):
+class Bookmark(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A place in one log. `entry_id` is that of the entry at `position`, so that a restored log is noticed."""
 
     log_id: str
@@ -43,7 +43,7 @@ class Bookmark(msgspec.Struct, frozen=True, array_like=True):
     entry_id: str = ""
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class Accepted(msgspec.Struct, frozen=True, gc=False):
     """The part is durable; each of its entries stands at or after `position`.
 
     A log that can tell gives the first entry's place exactly; one whose server confirms without a place gives a bound.
@@ -54,7 +54,7 @@ class Accepted(msgspec.Struct, frozen=True):
     position: Position
 
 
-class Refused(msgspec.Struct, frozen=True):
+class Refused(msgspec.Struct, frozen=True, gc=False):
     """The part would be void; nothing of it is stored. `reason` is for people."""
 
     reason: str
@@ -73,7 +73,7 @@ class Batch(msgspec.Struct, frozen=True):
     bookmark: Bookmark
 
 
-class Invocation(msgspec.Struct, frozen=True):
+class Invocation(msgspec.Struct, frozen=True, gc=False):
     """An invocation as the store knows it.
 
     `registration` is the entry that created it; `latest` the newest status entry or the registration itself.

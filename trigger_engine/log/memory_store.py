@@ -1,4 +1,4 @@
-"""What the memory log keeps: every step under one lock, entries as the bytes that any log would store."""
+"""What the memory log keeps: every step under one lock, and no entry that another log could not store."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from trigger_engine.core.lifecycle import HELD, WAITING, InvocationState
-from trigger_engine.entries.encoding import decode_entry, encode_entry
+from trigger_engine.entries.encoding import encode_entry
 from trigger_engine.entries.facts import AnyEntry, Position, StatusEntry
 from trigger_engine.errors import LogReplaced, LogTrimmed
-from trigger_engine.log.admission import REGISTRATIONS, Standing, admit, check_parts, is_keyed
+from trigger_engine.log.admission import REGISTRATIONS, Registration, Standing, admit, check_parts, is_keyed
 from trigger_engine.log.bell import Bell
 from trigger_engine.log.bookmarks import check_bookmark
 from trigger_engine.log.claims import compare_held, started
@@ -34,20 +34,16 @@ class Bells:
 class _Stored:
     """An entry as it is kept. `key_used_at`: when a keyed one was made."""
 
-    id: str
-    data: bytes
+    entry: AnyEntry
     key_used_at: float | None
 
 
 @dataclass(slots=True)
 class _Row:
-    """An invocation: the bytes of its registration and of its newest status entry."""
+    """An invocation: its registration, and its newest status entry or the registration itself."""
 
-    id: str
-    queue: str
-    task_id: str
-    registration: bytes
-    latest: bytes
+    registration: Registration
+    latest: AnyEntry
 
 
 @dataclass
@@ -72,11 +68,11 @@ class _Contents:
 
     def state_at(self, registered_at: Position) -> InvocationState | None:
         row = self.rows.get(registered_at)
-        return None if row is None else self.standing.states[row.id]
+        return None if row is None else self.standing.states[row.registration.invocation_id]
 
     def entry_id(self, position: Position) -> str | None:
         index = position - self.trimmed - 1
-        return self.entries[index].id if 0 <= index < len(self.entries) else None
+        return self.entries[index].entry.id if 0 <= index < len(self.entries) else None
 
     def bookmark(self, position: Position) -> Bookmark:
         return Bookmark(self.log_id, position, self.entry_id(position) or "")
@@ -93,9 +89,8 @@ class _Contents:
 
     def invocation(self, registered_at: Position) -> Invocation:
         row = self.rows[registered_at]
-        registration = decode_entry(row.registration)
-        assert isinstance(registration, REGISTRATIONS)
-        return Invocation(registration, registered_at, self.standing.states[row.id], decode_entry(row.latest))
+        state = self.standing.states[row.registration.invocation_id]
+        return Invocation(row.registration, registered_at, state, row.latest)
 
 
 class MemoryStore:
@@ -138,23 +133,22 @@ class MemoryStore:
 
     def _store(self, position: Position, entry: AnyEntry) -> None:
         contents = self.contents
-        data = encode_entry(entry)
-        contents.entries.append(_Stored(entry.id, data, entry.time if is_keyed(entry) else None))
+        contents.entries.append(_Stored(entry, entry.time if is_keyed(entry) else None))
         if isinstance(entry, REGISTRATIONS):
-            contents.rows[position] = _Row(entry.invocation_id, entry.queue, entry.task_id, data, data)
+            contents.rows[position] = _Row(entry, entry)
             self._requeue(position)
         elif isinstance(entry, StatusEntry):
             registered_at = contents.standing.registered_at[entry.invocation_id]
-            contents.rows[registered_at].latest = data
+            contents.rows[registered_at].latest = entry
             self._requeue(registered_at)
 
     def _requeue(self, registered_at: Position) -> None:
         contents = self.contents
-        row = contents.rows[registered_at]
-        state = contents.standing.states[row.id]
+        registration = contents.rows[registered_at].registration
+        state = contents.standing.states[registration.invocation_id]
         contents.held.pop(registered_at, None)
         if state.status in WAITING:
-            contents.queue.add(registered_at, (row.queue, row.task_id), state.not_before)
+            contents.queue.add(registered_at, (registration.queue, registration.task_id), state.not_before)
         elif state.status in HELD:
             contents.held[registered_at] = state.runner_id or ""
 
@@ -172,7 +166,7 @@ class MemoryStore:
             start = after.position - contents.trimmed
             stored = contents.entries[start : start + limit]
             bookmark = contents.bookmark(after.position + len(stored)) if stored else after
-        return Batch([(after.position + n, decode_entry(each.data)) for n, each in enumerate(stored, 1)], bookmark)
+        return Batch([(after.position + n, each.entry) for n, each in enumerate(stored, 1)], bookmark)
 
     def tail(self) -> Bookmark:
         """Where the log ends."""
@@ -198,7 +192,8 @@ class MemoryStore:
         with self.lock:
             contents = self.contents
             places = [at for at, holder in contents.held.items() if holder == runner_id]
-            held = {contents.standing.states[contents.rows[at].id].claim_id: at for at in places}
+            states = map(contents.state_at, places)
+            held = {state.claim_id: at for at, state in zip(places, states, strict=True) if state is not None}
             stranded, revoked = compare_held(held, holding)
             return Claims(
                 started=[self._start(at, runner_id, now) for at in contents.queue.take(now, tasks, queues, limit)],
@@ -265,9 +260,9 @@ class MemoryStore:
             contents.trimmed += len(gone)
             for each in gone:
                 if each.key_used_at is None:
-                    contents.standing.ids.pop(each.id, None)
+                    contents.standing.ids.pop(each.entry.id, None)
                 else:
-                    contents.keys[each.id] = each.key_used_at
+                    contents.keys[each.entry.id] = each.key_used_at
             for key in [key for key, used_at in contents.keys.items() if used_at < keys_before]:
                 del contents.keys[key], contents.standing.ids[key]
             self._forget_ended()
@@ -276,10 +271,11 @@ class MemoryStore:
     def _forget_ended(self) -> None:
         contents = self.contents
         for registered_at, row in list(contents.rows.items()):
-            state = contents.standing.states[row.id]
+            invocation_id = row.registration.invocation_id
+            state = contents.standing.states[invocation_id]
             if state.status.is_final and state.changed_at <= contents.trimmed:
-                del contents.rows[registered_at], contents.standing.states[row.id]
-                del contents.standing.registered_at[row.id]
+                del contents.rows[registered_at], contents.standing.states[invocation_id]
+                del contents.standing.registered_at[invocation_id]
 
     def clear(self) -> None:
         """Empties the log and gives it a new identity; positions go on rising."""

@@ -7,7 +7,8 @@ writes shows whether that was right; if not, it is undone and made again with ev
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -188,5 +189,5 @@ def _invocation_ids(parts: Sequence[Part]) -> set[str]:
     return {entry.invocation_id for entry in _entries(parts) if isinstance(entry, _OF_AN_INVOCATION)}
 
 
-def _entries(parts: Sequence[Part]) -> Iterator[AnyEntry]:
-    return (entry for part in parts for entry in part)
+def _entries(parts: Sequence[Part]) -> Iterable[AnyEntry]:
+    return chain.from_iterable(parts)

@@ -26,7 +26,7 @@ _WHOLE = f"""
 """
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """What an append needs to know of an invocation."""
 
     place: int

@@ -48,9 +48,8 @@ class Written:
 
     def take(self, stored: Stored, file: object) -> None:
         """Keeps what was just committed to a file."""
-        accepted = stored.admission.accepted
         source = (stored.log_id, file)
-        self.recent.add(source, accepted, [len(stored.encoded[id(entry)]) for _, entry in accepted])
+        self.recent.add(source, stored.admission.accepted, sum(map(len, stored.encoded.values())))
         self.rows.note(source, stored.rows)
 
 
