@@ -32,6 +32,7 @@ from trigger_engine.trigger_builder import TriggerBuilder
 from trigger_engine.values import Codec
 
 if TYPE_CHECKING:
+    from trigger_engine.entries.facts import EventEmitted
     from trigger_engine.history import History
     from trigger_engine.runner import Runner
 
@@ -150,17 +151,14 @@ class TriggerEngine:
         With `idempotency_key` the first event of that code and key counts; later ones add nothing and return its id.
         Raises SerializationError, PayloadTooLarge, BackendUnavailable.
         """
-        return (await self.emit_events([Event(event_code, payload, idempotency_key)]))[0]
+        (entry,) = self._event_entries([Event(event_code, payload, idempotency_key)])
+        session = await self._connections.session()
+        await session.append((entry,))
+        return entry.id
 
     async def emit_events(self, events: Sequence[EventLike]) -> list[str]:
         """Appends events in one atomic write, and returns their ids in order; raises what `emit_event` raises."""
-        entries = event_entries(
-            events,
-            app_id=self.app_id,
-            now=self._connections.clock(),
-            max_bytes=self.settings.max_payload_bytes,
-            emitter=self._emitter(),
-        )
+        entries = self._event_entries(events)
         if entries:
             session = await self._connections.session()
             await session.append(tuple(entries))
@@ -203,6 +201,15 @@ class TriggerEngine:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self._connections.leave(self)
+
+    def _event_entries(self, events: Sequence[EventLike]) -> list[EventEmitted]:
+        return event_entries(
+            events,
+            app_id=self.app_id,
+            now=self._connections.clock(),
+            max_bytes=self.settings.max_payload_bytes,
+            emitter=self._emitter(),
+        )
 
     def _emitter(self) -> CurrentInvocation | None:
         current = running.get()

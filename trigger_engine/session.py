@@ -30,15 +30,15 @@ class Session:
 
         Raises BackendUnavailable when the backend stays unreachable, SerializationError, PayloadTooLarge.
         """
-        return (await self.append_all((part,)))[0]
+        return (await self.commits.submit((part,)))[0]
 
     async def append_all(self, parts: Sequence[Part]) -> list[Outcome]:
         """Appends several parts in one atomic write; raises what `append` raises."""
-        return await self.commits.append_all(parts)
+        return await self.commits.submit(parts) if parts else []
 
     async def append_entry(self, entry: AnyEntry) -> Outcome:
         """Appends one entry as a part of its own."""
-        return await self.append((entry,))
+        return (await self.commits.submit(((entry,),)))[0]
 
     async def close(self) -> None:
         """Flushes what is being appended and closes the log."""

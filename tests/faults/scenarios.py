@@ -116,7 +116,7 @@ async def _direct(shop: Shop) -> None:
     """What is public below the app."""
     session = await shop.app._connections.session()
     with suppress(BackendUnavailable):
-        await session.commits.append((event("unheard"),))
+        await session.append((event("unheard"),))
     async with await shop.app._connections.backend.open(clock=shop.clock) as log:
         await log.orphans()
     with suppress(ConfigError):

@@ -58,7 +58,15 @@ async def commits(slow: SlowLog) -> AsyncIterator[GroupCommit]:
 
 
 def begin(commits: GroupCommit, *parts: Part) -> asyncio.Task[list[Outcome]]:
-    return asyncio.create_task(commits.append_all(parts))
+    return asyncio.create_task(append_all(commits, parts))
+
+
+async def append(commits: GroupCommit, part: Part) -> Outcome:
+    return (await commits.submit((part,)))[0]
+
+
+async def append_all(commits: GroupCommit, parts: Sequence[Part]) -> list[Outcome]:
+    return await commits.submit(parts)
 
 
 def unencodable(entry_id: str) -> EventEmitted:
@@ -74,9 +82,8 @@ async def under_way(slow: SlowLog, commits: GroupCommit) -> asyncio.Task[list[Ou
 
 async def test_one_append_returns_its_outcome(commits: GroupCommit, slow: SlowLog) -> None:
     slow.gate.set()
-    assert await commits.append((event("a"), event("b"))) == Accepted(1)
-    assert isinstance(await commits.append((judged("j", 99),)), Refused)
-    assert await commits.append_all([]) == []
+    assert await append(commits, (event("a"), event("b"))) == Accepted(1)
+    assert isinstance(await append(commits, (judged("j", 99),)), Refused)
 
 
 async def test_what_comes_while_an_append_is_under_way_goes_together(
@@ -195,7 +202,7 @@ async def test_what_became_of_a_failed_append_is_settled_before_the_next(
     slow.gate.set()
     with pytest.raises(BackendUnavailable):
         await first
-    assert await commits.append((event("next"),)) == Accepted(2)
+    assert await append(commits, (event("next"),)) == Accepted(2)
     assert await ids(memory) == ["first", "next"]
 
 
@@ -207,7 +214,7 @@ async def test_what_certainly_was_not_stored_is_left_to_its_caller(
     slow.gate.set()
     with pytest.raises(NothingStored):
         await first
-    await commits.append((event("again"),))
+    await append(commits, (event("again"),))
     assert await ids(memory) == ["again"]
 
 
@@ -220,8 +227,8 @@ async def test_one_doubtful_answer_is_enough_to_settle_an_append_later(
     with pytest.raises(NothingStored):
         await first
     with pytest.raises(NothingStored):
-        await commits.append((event("second"),))
-    await commits.append((event("third"),))
+        await append(commits, (event("second"),))
+    await append(commits, (event("third"),))
     assert await ids(memory) == ["first", "third"]
 
 
@@ -231,7 +238,7 @@ async def test_an_append_that_cannot_be_made_is_not_sent_again(commits: GroupCom
     slow.gate.set()
     with pytest.raises(ValueError, match="wrong"):
         await first
-    assert isinstance(await commits.append((event("a"),)), Accepted)
+    assert isinstance(await append(commits, (event("a"),)), Accepted)
     assert slow.batches == [[["first"]], [["a"]]]
 
 
@@ -268,7 +275,7 @@ async def test_a_scope_that_times_out_leaves_the_flush_to_the_others(commits: Gr
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             other = begin(commits, (event("other"),))
-            await commits.append((event("a"),))
+            await append(commits, (event("a"),))
     slow.gate.set()
     assert other is not None
     assert isinstance((await other)[0], Accepted)
@@ -281,7 +288,7 @@ async def test_when_every_caller_is_cancelled_the_next_one_is_served(commits: Gr
         task.cancel()
     await asyncio.wait(tasks)
     slow.gate.set()
-    assert isinstance(await commits.append((event("d"),)), Accepted)
+    assert isinstance(await append(commits, (event("d"),)), Accepted)
 
 
 @pytest.mark.parametrize("started", [True, False])
@@ -295,7 +302,7 @@ async def test_a_cancelled_flush_hangs_nobody(commits: GroupCommit, slow: SlowLo
     with pytest.raises(BackendUnavailable, match="make the same call again"):
         await waiting
     slow.gate.set()
-    assert isinstance(await commits.append((event("a"),)), Accepted)
+    assert isinstance(await append(commits, (event("a"),)), Accepted)
 
 
 async def test_closing_flushes_what_callers_wait_for(commits: GroupCommit, slow: SlowLog, memory: EventLog) -> None:
@@ -311,21 +318,21 @@ async def test_closing_flushes_what_callers_wait_for(commits: GroupCommit, slow:
     assert await second == [Accepted(2)]
     await commits.aclose()
     with pytest.raises(BackendUnavailable, match="closed"):
-        await commits.append((event("late"),))
+        await append(commits, (event("late"),))
     assert await ids(memory) == ["first", "second"]
 
 
 async def test_the_flush_ends_when_nobody_waits(commits: GroupCommit, slow: SlowLog) -> None:
     slow.gate.set()
     before = asyncio.all_tasks()
-    await commits.append((event("a"),))
+    await append(commits, (event("a"),))
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
 
 
 async def test_many_callers_each_get_their_own_place(commits: GroupCommit, slow: SlowLog, memory: EventLog) -> None:
     slow.gate.set()
-    outcomes = await asyncio.gather(*(commits.append((event(f"e{n}"),)) for n in range(200)))
+    outcomes = await asyncio.gather(*(append(commits, (event(f"e{n}"),)) for n in range(200)))
     found = await ids(memory)
     for number, outcome in enumerate(outcomes):
         assert isinstance(outcome, Accepted)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from threading import Lock
+from collections import deque
 
-_RANDOM_BYTES = 10
+_RANDOM_DIGITS = 20
 _POOL_IDS = 400
 
 
@@ -14,23 +14,26 @@ class FreshIds:
     """Draws the random part of ids from a pool, which spares a system call for each."""
 
     def __init__(self) -> None:
-        self.drop_pool()
+        self._pool: deque[str] = deque()
 
     def drop_pool(self) -> None:
         """Forgets what was drawn ahead: a forked child must not draw the ids that its parent will draw."""
-        # Another thread may have held the lock when the child was forked; nobody is left to free it.
-        self._lock = Lock()
-        self._pool = b""
-        self._used = 0
+        self._pool = deque()
 
     def __call__(self) -> str:
         """32 hex digits: milliseconds since 1970, then 80 random bits."""
-        with self._lock:
-            if self._used >= len(self._pool):
-                self._pool, self._used = os.urandom(_RANDOM_BYTES * _POOL_IDS), 0
-            tail = self._pool[self._used : self._used + _RANDOM_BYTES]
-            self._used += _RANDOM_BYTES
-        return f"{time.time_ns() // 1_000_000:012x}{tail.hex()}"
+        while True:
+            try:
+                # One step, so that no two threads are given the same.
+                tail = self._pool.popleft()
+            except IndexError:
+                self._fill()
+            else:
+                return f"{time.time_ns() // 1_000_000:012x}{tail}"
+
+    def _fill(self) -> None:
+        digits = os.urandom(_RANDOM_DIGITS // 2 * _POOL_IDS).hex()
+        self._pool.extend([digits[at : at + _RANDOM_DIGITS] for at in range(0, len(digits), _RANDOM_DIGITS)])
 
 
 fresh_id = FreshIds()

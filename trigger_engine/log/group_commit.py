@@ -60,16 +60,11 @@ class GroupCommit:
         self._flushing: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def append(self, part: Part) -> Outcome:
-        """Appends one part durably. Raises SerializationError for this part alone, BackendUnavailable for its batch."""
-        return (await self.append_all((part,)))[0]
-
-    async def append_all(self, parts: Sequence[Part]) -> list[Outcome]:
-        """Appends several parts in one atomic write, in order; raises what `append` raises, for all of them."""
-        return await self.submit(parts) if parts else []
-
     def submit(self, parts: Sequence[Part]) -> asyncio.Future[list[Outcome]]:
-        """Begins what `append_all` does; cancelling the future takes the parts back unless they are under way."""
+        """Appends parts durably in one atomic write, in order; cancelling takes them back unless they are under way.
+
+        The future raises SerializationError for these parts alone, BackendUnavailable for the batch that they are in.
+        """
         size = sum([len(encode_entry(entry)) for part in parts for entry in part])
         if self._closed:
             raise BackendUnavailable("the log was closed while something was appended: keep `async with app` open")
