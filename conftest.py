@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.backends import backend
 from tests.support.servers.shared import SharedServers
+from tests.support.skips import OPTION, SkipCount
 
 __all__ = ["backend"]
 
@@ -20,6 +21,17 @@ settings.register_profile(
 )
 settings.register_profile("dev", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--no-skips`; its module says what it does."""
+    parser.addoption(OPTION, action="store_true", help="a skipped test fails the run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In parallel, the process that the others report to counts."""
+    if config.getoption(OPTION) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(SkipCount())
 
 
 @pytest.fixture(scope="session")

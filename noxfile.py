@@ -18,8 +18,8 @@ nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests", "lint", "types", "architecture"]
 
-IN_PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
-"""For the full suite: many tests wait, so one more worker than there are cores."""
+FULL = ("--no-skips", "-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
+"""For the full suite: nothing may be skipped, and many tests wait, so one more worker than there are cores."""
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 BACKENDS = sorted(str(path.parent) for path in Path("backends").glob("*/pyproject.toml"))
@@ -81,7 +81,7 @@ def tests(session: nox.Session) -> None:
             session.notify(f"core-{version}")
     install(session, "test")
     session.run("python", "-m", "tests.support.servers.install")
-    session.run("pytest", *(session.posargs or IN_PARALLEL))
+    session.run("pytest", *(session.posargs or FULL))
 
 
 @nox.session(python=OTHERS)
