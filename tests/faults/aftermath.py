@@ -98,7 +98,7 @@ async def everything_is_done(shop: Shop) -> None:
     async with fresh.app:
         await fresh.let_end()
     async with fresh.app, fresh.app.runner() as runner:
-        await wait_until(fresh.is_done)
+        await wait_until(fresh.is_done, deadline=60.0)
         assert runner.failed is None
     report = await audit(fresh.app)
     assert report.balances, report.offences

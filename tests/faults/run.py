@@ -24,11 +24,11 @@ _QUICK = {
     "result_follower._RETRY_DELAY": 0.01,
     "runner.processes._CLOSE_TIMEOUT": 0.001,
     "runner.runner._FIRST_DELAY": 0.01,
-    "runner.worker._LAST_SETTLE": 0.1,
+    "runner.worker._LAST_SETTLE": 1.0,
     "runner.settling._RETRY_SECONDS": 0.01,
 }
 """Waits that need not be as long here."""
-_LIMIT = 60.0
+_LIMIT = 150.0
 
 
 @contextmanager

@@ -57,6 +57,7 @@ async def shutdown(shop: Shop) -> None:
             for number in range(5):
                 await shop.enqueue(shop.wait, f"wait-{number}")
             await shop.until(lambda: len(shop.seen) >= 4 and shop.faults.calls["orphans"] >= 3, runner)
+            await shop.until(lambda: shop.warnings or shop.is_struck, runner)
 
     await shop.act(host)
     shop.gate.set()
@@ -309,7 +310,7 @@ async def newer_code(shop: Shop) -> None:
 
     async def host() -> None:
         async with shop.running() as old, newer.running() as new:
-            await wait_until(lambda: any(map(has_ended, (old, new))) or newer.elections, deadline=20.0)
+            await wait_until(lambda: any(map(has_ended, (old, new))) or newer.elections, deadline=40.0)
             await shop.emit(1)
             await shop.until_done(old)
 
@@ -388,7 +389,7 @@ async def signalled(shop: Shop) -> None:
             running = asyncio.ensure_future(shop.app.run())
             try:
                 await shop.emit(1)
-                await wait_until(lambda: running.done() or "ship" in shop.seen, deadline=20.0)
+                await wait_until(lambda: running.done() or "ship" in shop.seen, deadline=40.0)
                 if not running.done():
                     signal.raise_signal(signal.SIGTERM)
                 await asyncio.wait([running])
@@ -413,7 +414,8 @@ async def children(shop: Shop) -> None:
             await shop.until_done(runner)
             await shop.enqueue_with(shop.tasks.give_much, "give", size=1_000_000)
             await shop.enqueue_with(shop.tasks.tell_and_hang, "hang", file=str(shop.file))
-            await shop.until(shop.file.exists, runner)
+            # Cancelled itself, the task ends without having written its file.
+            await shop.until_done(runner, or_else=shop.file.exists)
 
     await shop.act(host)
 

@@ -21,7 +21,13 @@ from tests.support.reading import entries, entries_of
 from tests.support.waiting import wait_until
 from trigger_engine import BackendUnavailable, EventContext, TriggerBuilder, TriggerEngine, current_invocation
 from trigger_engine.core.lifecycle import FINAL
-from trigger_engine.entries.facts import EventEmitted, InvocationRegistered, LeaderElected, TriggerFired
+from trigger_engine.entries.facts import (
+    BacklogExceeded,
+    EventEmitted,
+    InvocationRegistered,
+    LeaderElected,
+    TriggerFired,
+)
 from trigger_engine.invocation import Invocation
 from trigger_engine.log.contract import Backend, Checkpoint
 from trigger_engine.log.memory import MemTrigger
@@ -90,7 +96,7 @@ class Shop:
         self.seen: list[str] = []
         self.gate = asyncio.Event()
         self.offset = 0.0
-        self.ticks = self.elections = 0
+        self.ticks = self.elections = self.warnings = 0
         self.app = self._make_app(settings)
         backend = place.backend()
         self.app._connections = Connections(
@@ -99,6 +105,7 @@ class Shop:
             steady=lambda: time.monotonic() + self.offset,
         )
         self.faults.call("append", behaviour=self._note_election, after=True, entries=LeaderElected)
+        self.faults.call("append", behaviour=self._note_warning, after=True, entries=BacklogExceeded)
         if faulty and place.kind == "memory":
             # The memory log never waits by itself: so there is a place to cancel it before and after each step.
             for after in (False, True):
@@ -153,6 +160,14 @@ class Shop:
     async def _note_election(self) -> None:
         self.elections += 1
 
+    async def _note_warning(self) -> None:
+        self.warnings += 1
+
+    @property
+    def is_struck(self) -> bool:
+        """Whether something has been cancelled, after which not all comes about."""
+        return self._watch is not None and any(strike.struck for strike in self._watch.strikes)
+
     def sibling(self, **settings: Any) -> Shop:
         """Another app on the same place, with faults of its own."""
         return Shop(self.place, **settings)
@@ -163,7 +178,7 @@ class Shop:
         fresh.offset = self.offset
         return fresh
 
-    async def act(self, work: Callable[[], Awaitable[T]], *, limit: float = 45.0) -> T | Cut:
+    async def act(self, work: Callable[[], Awaitable[T]], *, limit: float = 60.0) -> T | Cut:
         """Runs a caller's code in a task and a scope of its own; CUT when it was cancelled."""
 
         async def caller() -> T | Cut:
@@ -218,6 +233,8 @@ class Shop:
             log = (await self.app._connections.session()).log
             newest = await log.load_checkpoint(LEASE)
             if newest is not None:
+                # Something has to stand behind the newest one: then the broken one is newer.
+                await again(lambda: self.app.emit_event("unheard", {}))
                 await log.save_checkpoint(LEASE, Checkpoint(newest.term, await log.tail(), b"broken"))
         unwatched.reset(looking)
 
@@ -247,16 +264,17 @@ class Shop:
 
     async def until(self, condition: Callable[[], object], runner: Runner) -> None:
         """Waits for a condition, or for the end of the runner, after which nothing more comes."""
-        await wait_until(lambda: condition() or has_ended(runner), deadline=20.0)
+        await wait_until(lambda: condition() or has_ended(runner), deadline=40.0)
 
-    async def until_done(self, runner: Runner) -> None:
-        """Waits until everything is done, or the runner has ended."""
+    async def until_done(self, runner: Runner, *, or_else: Callable[[], object] = lambda: False) -> None:
+        """Waits until everything is done, or something else holds, or the runner has ended."""
+
+        async def is_over() -> bool:
+            return bool(has_ended(runner) or or_else() or await self.is_done())
+
         looking = unwatched.set(True)
-        await wait_until(lambda: self._is_done_or_ended(runner), deadline=20.0)
+        await wait_until(is_over, deadline=40.0)
         unwatched.reset(looking)
-
-    async def _is_done_or_ended(self, runner: Runner) -> bool:
-        return has_ended(runner) or await self.is_done()
 
     async def is_done(self) -> bool:
         """Every event has fired what it must, and every invocation has ended."""

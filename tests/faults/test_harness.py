@@ -13,7 +13,7 @@ from tests.faults.aftermath import Holdings, connections_counted, nothing_is_hel
 from tests.faults.awaits import Site, sites_of, source_line, suspended_at
 from tests.faults.shop import Place
 from tests.faults.survey import NEVER_STRUCK, strike, strike_all
-from tests.faults.unvisited import UNVISITED
+from tests.faults.unvisited import SELDOM, UNVISITED, Unvisited
 from tests.faults.watch import WAYS, Strike, Watch, Way, owner
 from trigger_engine.finishing import finish, outlast
 from trigger_engine.runner.leadership import LEASE
@@ -124,8 +124,12 @@ def test_a_strike_that_never_comes_is_told(tmp_path: Path, monkeypatch: pytest.M
     nowhere = Site("app.py", 1, 0, "await")
     monkeypatch.setattr("tests.faults.survey.survey", lambda _: {"life": {nowhere: 1}})
     assert strike("memory", nowhere, "task", tmp_path / "one", Random(1)) == NEVER_STRUCK
-    assert "too many were not struck" in strike_all("memory", [(nowhere, "task")], tmp_path / "all", seed=1)[0]
+    (told,) = strike_all("memory", [(nowhere, "task")], tmp_path / "all", seed=1)
+    assert told.startswith(f"nothing waited at {nowhere}")
+    excuse = Unvisited("app.py", "", ("await",), "a test")
+    monkeypatch.setattr("tests.faults.survey.SELDOM", (excuse,))
+    assert strike_all("memory", [(nowhere, "task")], tmp_path / "excused", seed=1) == []
 
 
 def test_every_exception_has_its_reason() -> None:
-    assert all(one.reason for one in UNVISITED)
+    assert all(one.reason for one in (*UNVISITED, *SELDOM))

@@ -57,3 +57,6 @@ UNVISITED = (
         "an answer is smaller than what a connection takes at once; its making is visited",
     ),
 )
+
+SELDOM: tuple[Unvisited, ...] = ()
+"""Sites at which something waits now and then, so that a cancellation there need not come about; all others must."""

@@ -17,6 +17,7 @@ from tests.support.reading import entries_of_type, is_running, statuses
 from tests.support.waiting import wait_until
 from trigger_engine import InvocationCancelled, InvocationStatus, TaskFailed, TriggerEngine
 from trigger_engine.entries.facts import EventEmitted, InvocationRegistered
+from trigger_engine.runner.processes import ChildProcesses
 from trigger_engine.session import Connections
 
 
@@ -270,6 +271,25 @@ async def test_a_stopped_start_of_a_child_leaves_nothing_behind(app: TriggerEngi
         await asyncio.sleep(pause)
         await invocation.cancel()
     assert await (await tasks.double(1)).result(timeout=20) == 2
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+async def test_idle_children_end_though_their_end_is_cancelled(app: TriggerEngine, steps: int) -> None:
+    processes = ChildProcesses(app, limit=1)
+    child = await processes._spawn()
+    processes._idle.append(child)
+    # Stopped, it does not end by itself when it is told.
+    child.process.send_signal(signal.SIGSTOP)
+    closing = asyncio.create_task(processes.close())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    closing.cancel()
+    try:
+        await asyncio.wait([closing])
+        assert closing.cancelled()
+        await wait_until(lambda: child.process.returncode is not None)
+    finally:
+        await child.kill()
 
 
 async def _fewer_threads(before: int) -> bool:

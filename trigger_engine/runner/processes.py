@@ -70,10 +70,14 @@ class Child:
 
     async def kill(self) -> None:
         """Ends the child at once."""
-        if self.process.returncode is None:
-            self.process.kill()
+        self.hit()
         await asyncio.wait([self._ended])
         self._writer.transport.abort()
+
+    def hit(self) -> None:
+        """Kills the child without waiting for its end; that closes the connection."""
+        if self.process.returncode is None:
+            self.process.kill()
 
     async def close(self) -> int:
         """Lets a child end that has nothing to do or is ending, kills it when it does not; returns its exit code."""
@@ -124,7 +128,13 @@ class ChildProcesses:
     async def close(self) -> None:
         """Ends the idle children; running ones end with their tasks."""
         idle, self._idle = self._idle, []
-        await asyncio.gather(*(child.close() for child in idle))
+        try:
+            await asyncio.gather(*(child.close() for child in idle))
+        except asyncio.CancelledError:
+            # Some may not even have been told to end.
+            for child in idle:
+                child.hit()
+            raise
 
     def _take(self) -> Child | None:
         while self._idle:
