@@ -26,7 +26,15 @@ from tests.chaos.driver.stores import STORES
 from tests.support.waiting import wait_until
 from trigger_engine import TriggerEngine
 from trigger_engine.core.validity import Validity
-from trigger_engine.entries.facts import EventEmitted, InvocationRegistered, Judged, LeaderElected, StatusEntry
+from trigger_engine.entries.facts import (
+    AnyEntry,
+    EventEmitted,
+    InvocationRegistered,
+    Judged,
+    LeaderElected,
+    Position,
+    StatusEntry,
+)
 from trigger_engine.log.contract import EventLog
 from trigger_engine.runner.retention import apply_retention
 from trigger_engine.session import Session
@@ -40,6 +48,8 @@ _PATIENCE = 10.0
 _POLL = 0.05
 _QUIET = 1.5
 """Seconds without an entry after which a run is taken to be at rest, when nothing is open."""
+_STUCK, _LONGEST = 120.0, 1_800.0
+"""Seconds without an entry, and in all, after which it is not taken to come to rest by itself any more."""
 
 _JUDGED = (EventEmitted, InvocationRegistered, StatusEntry)
 """What leaders must say that they have judged; of their own entries they need not."""
@@ -80,6 +90,7 @@ class Chaos:
         self.clock_moves = [(time.time(), 0.0)]
         self._pausing: asyncio.TaskGroup
         self._judged = 0
+        self._rest = _Rest()
         seats = [Seat("runner", index, VERSIONS[index % 2]) for index in range(3)]
         seats += [Seat("emitter", index) for index in range(2)] + [Seat("reader", 0)]
         self.fleet = Fleet(place, plan.seed, seats)
@@ -233,22 +244,48 @@ class Chaos:
         ahead = max(offset for _, offset in self.clock_moves) + 4 * _HOUR
         ahead += _CRON_PERIOD - (time.time() + ahead) % _CRON_PERIOD + 1.0
         await self._set_clock(ahead - self._clock.offset)
-        await wait_until(self._rests, deadline=120)
+        await self._work_ends()
 
-    async def _rests(self) -> bool:
-        """Nothing is open or not judged, and nothing came for a while."""
-        self.fleet.replace_dead()
-        length = len(self.archive.items)
-        validity = Validity(track_keys=False)
-        for position, entry in self.archive.items:
-            validity.read(position, entry)
-        upto = max((entry.upto for _, entry in self.archive.items if isinstance(entry, Judged)), default=0)
-        unjudged = (at for at, entry in reversed(self.archive.items) if isinstance(entry, _JUDGED))
-        if validity.open or next(unjudged, 0) > upto:
-            await asyncio.sleep(_QUIET / 5)
-            return False
-        await asyncio.sleep(_QUIET)
-        return len(self.archive.items) == length
+    async def _work_ends(self) -> None:
+        """Returns when nothing is open or not judged, and nothing came for a while.
+
+        Raises AssertionError when something is, and nothing has come for long: a busy machine may take its time.
+        """
+        begun = came = time.monotonic()
+        while time.monotonic() - begun < _LONGEST:
+            self.fleet.replace_dead()
+            if self._rest.read(self.archive.items):
+                came = time.monotonic()
+            elif not self._rest.open and time.monotonic() - came > _QUIET:
+                return
+            assert time.monotonic() - came < _STUCK, f"for {_STUCK} s nothing came, but not all has ended"
+            await asyncio.sleep(_POLL)
+        raise AssertionError(f"after {_LONGEST} s, entries still come")
+
+
+class _Rest:
+    """How far a log is from rest, read as it grows."""
+
+    def __init__(self) -> None:
+        self._validity = Validity(track_keys=False)
+        self._read = self._judged = self._to_judge = 0
+
+    def read(self, items: list[tuple[Position, AnyEntry]]) -> bool:
+        """Reads what has come since the last time; whether something has."""
+        new = items[self._read :]
+        for position, entry in new:
+            self._validity.read(position, entry)
+            if isinstance(entry, Judged):
+                self._judged = max(self._judged, entry.upto)
+            elif isinstance(entry, _JUDGED):
+                self._to_judge = position
+        self._read += len(new)
+        return bool(new)
+
+    @property
+    def open(self) -> bool:
+        """Whether an invocation has not ended, or an entry is not judged."""
+        return bool(self._validity.open) or self._to_judge > self._judged
 
 
 @contextmanager
