@@ -7,7 +7,10 @@ import pytest
 
 from tests.history.stored_log import StoredLog
 from tests.history.story import Story
+from tests.support.apps import make_app
 from trigger_engine.history import History
+
+__all__ = ["make_app"]
 
 
 @pytest.fixture

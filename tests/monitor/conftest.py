@@ -17,8 +17,11 @@ import uvicorn
 from playwright.async_api import Browser, Page
 
 from tests.monitor.browser import DEADLINE, Complaints, chromium
-from tests.monitor.shop import Shop, make_app
+from tests.monitor.shop import Shop, make_shop_app
+from tests.support.apps import make_app
 from trigger_engine.monitor import Monitor, asgi_app
+
+__all__ = ["make_app"]
 
 OpenPage = Callable[..., Awaitable[Page]]
 
@@ -54,7 +57,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         async with AsyncExitStack() as stack:
-            app = make_app(folder / "shop.db")
+            app = make_shop_app(folder / "shop.db")
             await stack.enter_async_context(app)
             history = await stack.enter_async_context(app.history())
             await stack.enter_async_context(app.runner())

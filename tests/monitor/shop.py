@@ -114,7 +114,7 @@ class Shop:
         return next(one for one in await self.history.trigger_runs(**filters) if one.task_id == task_id)
 
 
-def make_app(path: Path) -> TriggerEngine:
+def make_shop_app(path: Path) -> TriggerEngine:
     """The app, on a file of its own."""
     app = on_sqlite(path, app_id="shop")
     declare(app)

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.monitor.client import Client
-from tests.support.apps import on_memory, on_sqlite
+from tests.support.apps import MakeApp, on_memory
 from tests.support.waiting import wait_until
 from trigger_engine import TriggerBuilder, TriggerEngine
 from trigger_engine.monitor import Monitor, asgi_app
@@ -27,8 +27,8 @@ def declare(app: TriggerEngine) -> TriggerEngine:
 
 
 @pytest.fixture
-async def app(folder: Path) -> AsyncIterator[TriggerEngine]:
-    app = declare(on_sqlite(folder / "test.db"))
+async def app(folder: Path, make_app: MakeApp) -> AsyncIterator[TriggerEngine]:
+    app = declare(make_app())
     async with app, app.runner():
         yield app
 

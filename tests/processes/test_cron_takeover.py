@@ -7,8 +7,11 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.support import programs
-from tests.support.apps import on_sqlite
+from tests.support.apps import MakeApp
+from tests.support.backends import SHARED, TestedBackend
 from tests.support.reading import entries_of_type
 from tests.support.waiting import wait_until
 from trigger_engine import TriggerEngine
@@ -34,21 +37,25 @@ if __name__ == "__main__":
 RUN = ("-c", "import runner, asyncio; asyncio.run(runner.main())")
 
 
-async def test_one_tick_for_each_second_though_leaders_are_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", SHARED, indirect=True)
+async def test_one_tick_for_each_second_though_leaders_are_killed(
+    tmp_path: Path, backend: TestedBackend, make_app: MakeApp
+) -> None:
     (tmp_path / "runner.py").write_text(RUNNER)
-    app = on_sqlite(tmp_path / "shared.db", app_id="shared")
+    app = make_app(app_id="shared")
+    variables = programs.settings_as_environment(backend.settings)
     async with app:
         with ExitStack() as stack:
             processes = {}
             for _ in range(2):
-                process = stack.enter_context(programs.started(tmp_path, *RUN))
+                process = stack.enter_context(programs.started(tmp_path, *RUN, **variables))
                 processes[process.pid] = process
             for ticks in (2, 5):
                 await wait_until(lambda: _ticked(app, ticks))  # noqa: B023
                 pid = await _leader_pid(app)
                 os.kill(pid, signal.SIGKILL)
                 processes[pid].wait()
-                process = stack.enter_context(programs.started(tmp_path, *RUN))
+                process = stack.enter_context(programs.started(tmp_path, *RUN, **variables))
                 processes[process.pid] = process
             await wait_until(lambda: _ticked(app, 8))
             ended = time.time()

@@ -1,16 +1,26 @@
-"""Python programs in processes of their own, on one SQLite file."""
+"""Python programs in processes of their own, on one SQLite file unless they are told of another backend."""
 
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = os.pathsep.join(map(str, [ROOT, *sorted((ROOT / "backends").glob("*"))]))
 """What programs need on PYTHONPATH to import the project and its backends from here."""
+
+
+def settings_as_environment(settings: Mapping[str, Any], prefix: str = "TRIGGER_ENGINE") -> dict[str, str]:
+    """The environment variables that give an app these settings, such as those of a backend."""
+    found: dict[str, str] = {}
+    for key, value in settings.items():
+        name = f"{prefix}__{key.upper()}"
+        found.update(settings_as_environment(value, name) if isinstance(value, Mapping) else {name: str(value)})
+    return found
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -40,13 +50,13 @@ def run(folder: Path, *arguments: str, timeout: float = 60.0) -> subprocess.Comp
 
 
 @contextmanager
-def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """Runs `python ARGUMENTS` beside the test, and kills it and its group at the end if it is still up."""
     with (folder / "output").open("a") as output:
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=folder,
-            env=environment(folder),
+            env={**environment(folder), **variables},
             stdout=output,
             stderr=output,
             text=True,
