@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.apps import MakeApp
+from tests.support.apps import MakeApp, gated_task
 from tests.support.reading import entries_of_type, is_running, statuses
 from tests.support.waiting import wait_until
 from trigger_engine import Invocation, TaskFailed, TriggerEngine, current_invocation
@@ -170,12 +170,7 @@ async def test_a_retried_attempt_emits_its_own_events(make_app: MakeApp) -> None
 async def test_a_leader_that_could_not_beat_its_heart_does_not_take_its_own_work_away(make_app: MakeApp) -> None:
     app = make_app(heartbeat_interval=0.05, heartbeat_ttl=0.15)
     faults = inject_faults(app)
-    gate = asyncio.Event()
-
-    @app.task
-    async def work() -> str:
-        await gate.wait()
-        return "done"
+    work, gate = gated_task(app)
 
     async with app, app.runner():
         invocation = await work()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.apps import MakeApp
+from tests.support.apps import MakeApp, gated_task
 from tests.support.reading import entries_of_type, is_running, statuses
 from tests.support.waiting import wait_until
 from trigger_engine import (
@@ -116,12 +116,7 @@ async def test_a_runner_that_cannot_reach_the_backend_at_first_says_so(make_app:
 async def test_a_result_is_settled_when_the_backend_is_back(make_app: MakeApp) -> None:
     app = make_app()
     faults = inject_faults(app)
-    gate = asyncio.Event()
-
-    @app.task
-    async def work() -> str:
-        await gate.wait()
-        return "done"
+    work, gate = gated_task(app)
 
     async with app, app.runner():
         invocation = await work()
@@ -163,12 +158,7 @@ async def test_a_runner_ends_though_the_backend_stays_away(
 async def test_waiting_for_a_result_outlasts_an_outage(make_app: MakeApp) -> None:
     app = make_app()
     faults = inject_faults(app)
-    gate = asyncio.Event()
-
-    @app.task
-    async def work() -> str:
-        await gate.wait()
-        return "done"
+    work, gate = gated_task(app)
 
     async with app, app.runner():
         invocation = await work()

@@ -1,5 +1,6 @@
 """Apps for tests: quick settings, on any backend."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from tests.support.backends import TestedBackend
 from trigger_engine import TriggerEngine
 from trigger_engine.session import Connections
+from trigger_engine.task import Task
 
 QUICK: dict[str, Any] = {
     "heartbeat_interval": 0.1,
@@ -46,3 +48,15 @@ def sibling(app: TriggerEngine, **settings: Any) -> TriggerEngine:
     other = on_memory(app_id=app.app_id, **settings)
     other._connections = Connections(app._connections.backend, time.time)
     return other
+
+
+def gated_task(app: TriggerEngine) -> tuple[Task[[], str], asyncio.Event]:
+    """Declares a task that returns "done" once the gate, given with it, is open."""
+    gate = asyncio.Event()
+
+    @app.task
+    async def work() -> str:
+        await gate.wait()
+        return "done"
+
+    return work, gate
