@@ -8,7 +8,8 @@ from trigger_engine.core.lifecycle import FINAL
 from trigger_engine.log.sqlite.invocations import Row
 from trigger_engine.log.sqlite.recent import Source
 
-MOST = 10_000
+MOST = 2_000
+"""A process that only registers never sees its invocations end: these are what it keeps of them."""
 
 
 class KnownRows:
