@@ -20,7 +20,7 @@ from benchmarks.results import NoResults, newest_results, write_results
 from benchmarks.servers import BACKENDS
 from benchmarks.tables import print_figures, write_docs
 
-USUAL = ("emit", "end_to_end", "tasks", "matcher", "latency", "start_up", "idle", "monitor")
+USUAL = ("emit", "end_to_end", "breakdown", "tasks", "matcher", "latency", "start_up", "idle", "monitor")
 NAMED = ("growth", "peers")
 ON_SERVERS = ("emit", "end_to_end", "tasks", "latency")
 """Those that run on a backend's server, too."""
