@@ -42,17 +42,16 @@ def serving(name: str) -> Iterator[Place]:
         url = servers.url(name)
         settings = {"trigger_cls": backend.trigger_cls, plugin.section: {"url": url}}
         bare = partial(backend.bare, url) if backend.bare is not None else None
-        yield Place(plugin.family, partial(_fresh_store, settings, bare))
+        yield Place(plugin.family, partial(_fresh_store, settings, bare), at_hand=False)
 
 
 @contextmanager
 def _fresh_store(settings: Mapping[str, Any], bare: Callable[[], Bare] | None) -> Iterator[Store]:
     own = {"app_id": f"benchmark-{fresh_id()}", **settings}
     with published(own):
-        try:
-            yield Store(own, bare)
-        finally:
-            in_loop(_clear(own))
+        yield Store(own, bare)
+        # After a failure the whole server goes.
+        in_loop(_clear(own))
 
 
 async def _clear(settings: Mapping[str, Any]) -> None:

@@ -115,10 +115,11 @@ class SQLiteStore(Store):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where stores are made. `label`: as the figures name it."""
+    """Where stores are made. `label`: as the figures name it. `at_hand`: without a server; there is time for more."""
 
     label: str
     fresh: Callable[[], AbstractContextManager[Store]]
+    at_hand: bool = True
 
 
 def on_sqlite(path: Path) -> dict[str, Any]:
