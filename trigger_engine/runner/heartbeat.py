@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from trigger_engine.app import TriggerEngine
@@ -38,6 +39,7 @@ def _code_time(app: TriggerEngine) -> float:
     return max((os.path.getmtime(file) for file in files if file and os.path.exists(file)), default=0.0)
 
 
+@cache
 def _package_version() -> str:
     try:
         return version("trigger-engine")
