@@ -136,6 +136,7 @@ async def cold(shop: Shop) -> None:
         return await app.invocation(invocation_id)
 
     await shop.act(lambda: first(lambda app: app.emit_event("paid", {"order": 5})))
+    await shop.act(lambda: first(lambda app: app.emit_events([("unheard", None)])))
     made = await shop.act(lambda: first(lambda _: shop.retried()))
     invocation_id = getattr(made, "invocation_id", "")
     if not invocation_id:
