@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 from textwrap import fill
 from typing import Any
 
@@ -16,18 +17,37 @@ from benchmarks.soak.running import Measured
 
 _MADE = "<!-- made by `nox -s soak`: edit benchmarks/soak/result.py instead -->"
 _RATES = "work: entries a second"
+_KEPT_FOR_A_TIME = ("log: entries", "log: idempotency keys", "log: invocations")
+"""What retention leaves of the newest work: there is more of it when more is done."""
+
 _PLOTTED = ("MiB", "entries", "checkpoints", "descriptors", "threads", "ended", "second")
 _SERIES_KEPT = 120
 """Points of each series that the file keeps."""
 
 
-def judged(series: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Flatness]:
+def judged(series: Mapping[str, Sequence[tuple[float, float]]], *, retention_minutes: float) -> dict[str, Flatness]:
     """By name. The rate of work is shown, not judged."""
+    rates = series.get(_RATES, ())
     return {
-        name: flatness([time for time, _ in points], [value for _, value in points], grain=_grain(name))
+        name: flatness(
+            [time for time, _ in points],
+            [
+                value * (_share_of_usual_work(time, rates, retention_minutes) if name in _KEPT_FOR_A_TIME else 1.0)
+                for time, value in points
+            ],
+            grain=_grain(name),
+        )
         for name, points in sorted(series.items())
         if name != _RATES
     }
+
+
+def _share_of_usual_work(minute: float, rates: Sequence[tuple[float, float]], retention_minutes: float) -> float:
+    """The mean rate of work, divided by that of the time whose work is kept then; 1 where nothing is known of it."""
+    kept = [rate for time, rate in rates if minute - retention_minutes <= time <= minute]
+    if not kept or not any(kept):
+        return 1.0
+    return fmean(rate for _, rate in rates) / fmean(kept)
 
 
 def result_of(measured: Measured, machine: Mapping[str, Any], load: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,14 +64,14 @@ def result_of(measured: Measured, machine: Mapping[str, Any], load: Mapping[str,
         "entries_no_audit_saw": measured.unseen,
         "offences": measured.offences,
         "first_offences": measured.first_offences,
-        **verdicts_of(series),
+        **verdicts_of(series, load),
         "series": series,
     }
 
 
-def verdicts_of(series: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Any]:
+def verdicts_of(series: Mapping[str, Sequence[tuple[float, float]]], load: Mapping[str, Any]) -> dict[str, Any]:
     """What follows from the samples that are kept, as JSON values."""
-    verdicts = judged(series)
+    verdicts = judged(series, retention_minutes=load["retention_minutes"])
     return {
         "flat": all(verdict.flat for verdict in verdicts.values()),
         "verdicts": {name: _rounded(verdict) for name, verdict in verdicts.items()},
@@ -109,7 +129,9 @@ def _texts(result: Mapping[str, Any]) -> list[str]:
         {TOLERANCE:.0%} of its level over the second half of the run, and has a trend. The rise is the median of the
         slopes between all pairs of samples, of which there must be {FEWEST}; less than two descriptors or files, ten
         threads (a pool grows to its limit when all of its threads are busy), or one MiB, is none. It has a trend when
-        a series without one would show as much in less than {CHANCE:.0%} of all cases (Mann and Kendall)."""
+        a series without one would show as much in less than {CHANCE:.0%} of all cases (Mann and Kendall). Entries,
+        keys and invocations that are kept for a time are more when more is done: these are judged as they would be if
+        the work of that time had been done at the mean rate of the run."""
     audits = f"""{result["entries"]:,} entries were written, and {result["left_open"]} invocations were left open.
         {result["audits"]} audits went along: {result["entries_no_audit_saw"]:,} entries were seen by none of them,
         {sum(result["offences"].values()):,} things were off."""

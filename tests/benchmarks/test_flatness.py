@@ -105,7 +105,21 @@ def test_one_series_that_leaks_makes_the_soak_fail() -> None:
     leaking = measured(runner=[40.0] * len(TIMES), reader=leak)
     assert is_good(result_of(flat, MACHINE, LOAD))
     assert not is_good(result_of(leaking, MACHINE, LOAD))
-    assert {name for name, verdict in judged(leaking.series).items() if not verdict.flat} == {"reader"}
+    assert {name for name, verdict in judged(leaking.series, retention_minutes=1).items() if not verdict.flat} == {
+        "reader"
+    }
+
+
+def test_what_is_kept_for_a_time_may_follow_the_work_and_not_outgrow_it() -> None:
+    rates = [100.0 + time for time in TIMES]
+    work = {"work: entries a second": rates}
+    following = measured(**work, **{"log: entries": [60 * rate for rate in rates]})
+    outgrowing = measured(
+        **work, **{"log: entries": [60 * rate * (1 + time / 500) for rate, time in zip(rates, TIMES)]}
+    )
+    assert judged(following.series, retention_minutes=1)["log: entries"].flat
+    assert not judged(outgrowing.series, retention_minutes=1)["log: entries"].flat
+    assert not judged({"log: entries": following.series["log: entries"]}, retention_minutes=1)["log: entries"].flat
 
 
 @pytest.mark.parametrize("wrong", [{"left_open": 1}, {"unseen": 1}, {"offences": {"made up": 1}}])

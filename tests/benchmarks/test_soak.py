@@ -16,7 +16,7 @@ EACH = ("runner 1", "runner 2", "emitter 1", "emitter 2", "reader")
 
 def test_the_documented_soak_is_what_its_samples_say() -> None:
     result = json.loads((DOCS / "soak.json").read_text(encoding="utf-8"))
-    verdicts = verdicts_of(result["series"])
+    verdicts = verdicts_of(result["series"], result["load"])
     assert {name: result[name] for name in verdicts} == verdicts
     assert is_good(result)
     assert page(result) == (DOCS / "soak.md").read_text(encoding="utf-8")
