@@ -115,7 +115,7 @@ def test_what_is_kept_for_a_time_may_follow_the_work_and_not_outgrow_it() -> Non
     work = {"work: entries a second": rates}
     following = measured(**work, **{"log: entries": [60 * rate for rate in rates]})
     outgrowing = measured(
-        **work, **{"log: entries": [60 * rate * (1 + time / 500) for rate, time in zip(rates, TIMES)]}
+        **work, **{"log: entries": [60 * rate * (1 + time / 500) for rate, time in zip(rates, TIMES, strict=True)]}
     )
     assert judged(following.series, retention_minutes=1)["log: entries"].flat
     assert not judged(outgrowing.series, retention_minutes=1)["log: entries"].flat
