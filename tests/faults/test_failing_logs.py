@@ -195,7 +195,8 @@ async def test_a_history_says_that_it_cannot_read_and_then_reads_on(
         shop.faults.mend()
         await shop.emit(2)
         assert [one.payload["order"] for one in await history.events()] == [2, 1]
-        assert len(await history.trigger_runs()) == 2
+        # A minute may begin meanwhile, which starts a tick.
+        assert sum(run.task_id != "tick" for run in await history.trigger_runs()) == 2
     await all_is_well(shop, held_before)
 
 
