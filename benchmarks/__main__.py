@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.harness import question_of
 from benchmarks.machine import machine
+from benchmarks.peers.environments import NoPython
 from benchmarks.results import NoResults, newest_results, write_results
 from benchmarks.servers import BACKENDS
 from benchmarks.tables import print_figures, write_docs
@@ -53,7 +54,10 @@ def main() -> None:
     # So that ending the benchmarks ends their processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     for name, backend in _wanted(options.names, options.backend):
-        _measure(name, backend, _given(name, options), small=options.small, write=options.write)
+        try:
+            _measure(name, backend, _given(name, options), small=options.small, write=options.write)
+        except NoPython as exc:
+            sys.exit(str(exc))
     if options.write or REPORT in options.names:
         try:
             write_docs(newest_results())

@@ -7,12 +7,15 @@ tasks of one peer.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from statistics import median
+from subprocess import CalledProcessError
 
 from benchmarks.end_to_end import Work, events_in_three_processes, events_in_two_processes, rate_of
 from benchmarks.harness import Figure, in_loop, runs_of
-from benchmarks.peers.running import PEERS, rate
+from benchmarks.peers.environments import runnable
+from benchmarks.peers.running import PEERS, NotMeasured, rate
 from benchmarks.servers import BACKENDS, serving
 from benchmarks.stores import SQLITE, Place
 from benchmarks.tasks import tasks_in_two_processes
@@ -26,7 +29,11 @@ _COMPARED = "saq"
 
 
 def measure(*, small: bool, names: Sequence[str] = NAMES, python: str = PYTHON) -> Iterator[Figure]:
-    """Each peer, then this project beside the best of them; they take turns, so that a busy minute hits all."""
+    """Each peer, then this project beside the best of them; they take turns, so that a busy minute hits all.
+
+    A peer that fails is told of and left out. Raises NoPython.
+    """
+    runnable(python)
     peers = [peer for peer in PEERS if peer.name in names]
     count = _SMALL if small else _OURS
     found: dict[str, list[float]] = {peer.case: [] for peer in peers}
@@ -34,8 +41,12 @@ def measure(*, small: bool, names: Sequence[str] = NAMES, python: str = PYTHON) 
     runs: list[float] = []
     on_servers: dict[str, list[float]] = {}
     for _ in range(runs_of(small=small)):
-        for peer in peers:
-            found[peer.case].append(rate(peer, _SMALL if small else peer.tasks, python))
+        for peer in tuple(peers):
+            try:
+                found[peer.case].append(rate(peer, _SMALL if small else peer.tasks, python))
+            except (NotMeasured, CalledProcessError) as exc:
+                print(f"{peer.case}: not measured, {exc}", file=sys.stderr)
+                peers.remove(peer)
         tasks.append(_rate(SQLITE, tasks_in_two_processes, count))
         runs.append(_rate(SQLITE, events_in_two_processes, count))
         for backend in BACKENDS:

@@ -10,17 +10,32 @@ HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parents[1] / ".bench-peers"
 
 
+class NoPython(Exception):
+    """The Python that the environments want is not here, or does not run."""
+
+
+def runnable(python: str) -> str:
+    """Where a Python is. Raises NoPython; a shim of a version that is not active is found but does not run."""
+    found = which(python)
+    if found is None:
+        raise NoPython(f"peers run on {python}, which is not here: name another one with --peer-python")
+    asked = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
+    if asked.returncode:
+        words = (asked.stderr or asked.stdout).strip()
+        raise NoPython(
+            f"peers run on {python}, and {found} does not run; name one with --peer-python:\n{words}"
+        )
+    return found
+
+
 def environment(name: str, python: str) -> Path:
-    """The folder of the programs of a peer's environment. Raises CalledProcessError, FileNotFoundError."""
+    """The folder of the programs of a peer's environment. Raises CalledProcessError, NoPython."""
     requirements = HERE / "requirements" / f"{name}.txt"
     folder = ENVIRONMENTS / name
     installed = folder / "requirements.txt"
     wanted = requirements.read_text(encoding="utf-8")
     if not installed.exists() or installed.read_text(encoding="utf-8") != wanted:
-        found = which(python)
-        if found is None:
-            raise FileNotFoundError(f"no {python} is here: name another with --peer-python")
-        subprocess.run([found, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([runnable(python), "-m", "venv", "--clear", folder], check=True)
         pip: list[str | Path] = [
             folder / "bin" / "python",
             "-m",

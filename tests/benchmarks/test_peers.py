@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import peers
 from benchmarks.peers import running
-from benchmarks.peers.environments import HERE
-from benchmarks.peers.running import PEERS, PROGRAMS, Peer
+from benchmarks.peers.environments import HERE, NoPython, runnable
+from benchmarks.peers.running import PEERS, PROGRAMS, NotMeasured, Peer
 
 FAKE = """
 import os, sqlite3, sys, time
@@ -26,6 +27,9 @@ def produce(tasks, what="plain"):
 
 if __name__ == "__main__":
     database = connect()
+    if os.path.exists("deaf"):
+        os.remove("deaf")
+        time.sleep(60)
     while True:
         for what, in database.execute("DELETE FROM tasks RETURNING what").fetchall():
             assert what == "events"
@@ -75,10 +79,46 @@ def test_a_rate_is_measured_from_the_first_call_to_the_last_end(fake: Path) -> N
 
 
 def test_a_worker_that_ends_is_told_with_its_words(fake: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"the worker is not ready(.|\n)*AssertionError"):
+    with pytest.raises(NotMeasured, match=r"the worker is not ready(.|\n)*AssertionError"):
         running.rate(Peer("fake", "python fake_peer.py", "SQLite", 5), 5, "python3")
 
 
 def test_a_producer_that_fails_is_told_with_its_words(fake: Path) -> None:
-    with pytest.raises(RuntimeError, match="positional"):
+    with pytest.raises(NotMeasured, match="positional"):
         running.rate(Peer("fake", "python fake_peer.py", "SQLite", 5, ("too", "many")), 5, "python3")
+
+
+def test_a_worker_that_loses_its_first_task_is_started_again(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "_START_PATIENCE", 5.0)
+    (fake / "deaf").touch()
+    assert running.rate(Peer("fake", "python fake_peer.py", "SQLite", 5, ("events",)), 5, "python3") > 0
+    assert not (fake / "deaf").exists()
+
+
+def test_a_peer_that_fails_is_left_out_and_told_of(
+    fake: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    works = Peer("fake", "python fake_peer.py", "SQLite", 5, ("events",))
+    fails = Peer("broken", "python fake_peer.py", "SQLite", 5)
+    monkeypatch.setattr(peers, "PEERS", (fails, works))
+    monkeypatch.setattr(peers, "BACKENDS", {})
+    monkeypatch.setattr(peers, "_rate", lambda place, work, count: 1.0)
+    figures = {figure.case: figure for figure in peers.measure(small=True, names=["fake", "broken"], python="python3")}
+    assert set(figures) > {works.case}
+    assert fails.case not in figures
+    assert figures["trigger-engine, beside the best of the others"].beside_what == "fake"
+    assert f"{fails.case}: not measured" in capsys.readouterr().err
+
+
+def test_a_python_that_is_not_here_is_named() -> None:
+    with pytest.raises(NoPython, match=r"python9\.99, which is not here: .*--peer-python"):
+        runnable("python9.99")
+
+
+def test_a_shim_that_does_not_run_is_named_with_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shim = tmp_path / "python3.12"
+    shim.write_text("#!/bin/sh\necho not active >&2\nexit 127\n", encoding="utf-8")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoPython, match=r"python3\.12 does not run; .*--peer-python(.|\n)*not active"):
+        runnable("python3.12")

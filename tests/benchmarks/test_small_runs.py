@@ -32,13 +32,20 @@ def test_a_benchmark_runs_on_a_server_of_its_own(name: str, backend: str) -> Non
 
 
 def check(question: str, figures: list[Figure]) -> None:
-    """All that has a goal was measured, and nothing is zero."""
+    """All that has a goal was measured, and nothing is zero but shares of what took milliseconds."""
     cases = [figure.case for figure in figures]
     assert len(set(cases)) == len(cases)
     assert {case for asked, case in GOALS if asked == question} <= set(cases)
     assert {figure.question for figure in figures} == {question}
     assert all(figure.runs for figure in figures)
-    assert all(value > 0 for figure in figures if figure.unit != "%" for value in (*figure.runs, *figure.beside))
+    above_zero = [figure for figure in figures if figure.unit != "%" and not may_be_nothing(figure)]
+    assert above_zero
+    assert all(value > 0 for figure in above_zero for value in (*figure.runs, *figure.beside))
+
+
+def may_be_nothing(figure: Figure) -> bool:
+    """A share of a small run's processor time: clocks are coarse, and what the probes cost is taken off."""
+    return figure.question == "breakdown" and "clock, without probes" not in figure.case
 
 
 def test_one_module_alone_needs_the_tests() -> None:
