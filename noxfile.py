@@ -147,7 +147,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def bench(session: nox.Session) -> None:
-    """The benchmarks but growth and peers, kept in benchmarks/results and docs; arguments go to them instead."""
+    """The benchmarks but growth, kept in benchmarks/results and docs; arguments go to them instead."""
     install(session, "bench")
     session.install("-e", ".[uvloop,monitor]")
     session.run("python", "-m", "tests.support.servers.install")

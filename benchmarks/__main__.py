@@ -1,6 +1,6 @@
 """Runs benchmarks by name, or all of them: `python -m benchmarks [emit] [latency] … [--backend redis] [--write]`.
 
-`growth` and `peers` run only when they are named. `report` measures nothing: it makes the figures of
+`growth` runs only when it is named. `report` measures nothing: it makes the figures of
 docs/performance.md from the newest results. With `--backend` they run on a private server of that backend; without
 names and without it, on SQLite, in memory and on every server.
 """
@@ -22,7 +22,10 @@ from benchmarks.servers import BACKENDS
 from benchmarks.tables import print_figures, write_docs
 
 USUAL = ("emit", "end_to_end", "breakdown", "tasks", "matcher", "latency", "start_up", "idle", "monitor")
-NAMED = ("growth", "peers")
+PEERS = "peers"
+"""Needs a Python and packages of its own; left out where nothing is named and these are not to be had."""
+GROWTH = "growth"
+"""Long: runs only when it is named."""
 ON_SERVERS = ("emit", "end_to_end", "tasks", "latency")
 """Those that run on a backend's server, too."""
 
@@ -33,9 +36,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    allowed = (*USUAL, *NAMED, REPORT)
+    allowed = (*USUAL, PEERS, GROWTH, REPORT)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(allowed)}; usually all but the last 3"
+        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(allowed)}; usually all but the last 2"
     )
     parser.add_argument("--small", action="store_true", help="a short run that only shows that it works")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/<date>.json and docs")
@@ -57,7 +60,9 @@ def main() -> None:
         try:
             _measure(name, backend, _given(name, options), small=options.small, write=options.write)
         except NoPython as exc:
-            sys.exit(str(exc))
+            if options.names:
+                sys.exit(str(exc))
+            print(exc, file=sys.stderr)
     if options.write or REPORT in options.names:
         try:
             write_docs(newest_results())
@@ -69,7 +74,7 @@ def _wanted(names: Sequence[str], backends: Sequence[str] | None) -> Iterator[tu
     """Each benchmark with the backend on whose server it runs, None for those that need none."""
     measured = [name for name in names if name != REPORT]
     if backends is None:
-        yield from ((name, None) for name in (measured if names else USUAL))
+        yield from ((name, None) for name in (measured if names else (*USUAL, PEERS)))
     if backends is not None or not names:
         for backend in backends or BACKENDS:
             yield from ((name, backend) for name in (measured if names else ON_SERVERS))
@@ -77,7 +82,7 @@ def _wanted(names: Sequence[str], backends: Sequence[str] | None) -> Iterator[tu
 
 def _given(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """What the command line says of one benchmark alone."""
-    given = {"names": options.peer, "python": options.peer_python} if name == "peers" else {}
+    given = {"names": options.peer, "python": options.peer_python} if name == PEERS else {}
     return {key: value for key, value in given.items() if value is not None}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from shutil import which
@@ -15,17 +16,16 @@ class NoPython(Exception):
 
 
 def runnable(python: str) -> str:
-    """Where a Python is. Raises NoPython; a shim of a version that is not active is found but does not run."""
-    found = which(python)
-    if found is None:
-        raise NoPython(f"peers run on {python}, which is not here: name another one with --peer-python")
-    asked = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
-    if asked.returncode:
-        words = (asked.stderr or asked.stdout).strip()
-        raise NoPython(
-            f"peers run on {python}, and {found} does not run; name one with --peer-python:\n{words}"
-        )
-    return found
+    """The first on PATH that runs: a shim of a version that is not active does not. Raises NoPython."""
+    words = ""
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        if (found := which(python, path=folder)) is None:
+            continue
+        asked = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
+        if asked.returncode == 0:
+            return found
+        words += f"\n{found}: {(asked.stderr or asked.stdout).strip()}"
+    raise NoPython(f"peers run on {python}, and none here runs: name one with --peer-python{words}")
 
 
 def environment(name: str, python: str) -> Path:

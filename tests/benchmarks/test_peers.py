@@ -111,14 +111,23 @@ def test_a_peer_that_fails_is_left_out_and_told_of(
 
 
 def test_a_python_that_is_not_here_is_named() -> None:
-    with pytest.raises(NoPython, match=r"python9\.99, which is not here: .*--peer-python"):
+    with pytest.raises(NoPython, match=r"python9\.99, and none here runs: .*--peer-python"):
         runnable("python9.99")
 
 
-def test_a_shim_that_does_not_run_is_named_with_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shim = tmp_path / "python3.12"
-    shim.write_text("#!/bin/sh\necho not active >&2\nexit 127\n", encoding="utf-8")
-    shim.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(NoPython, match=r"python3\.12 does not run; .*--peer-python(.|\n)*not active"):
+def shim(folder: Path, script: str) -> Path:
+    folder.mkdir()
+    program = folder / "python3.12"
+    program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    program.chmod(0o755)
+    return program
+
+
+def test_a_shim_that_does_not_run_gives_way_to_what_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = shim(tmp_path / "shims", "echo not active >&2; exit 127")
+    works = shim(tmp_path / "bin", "exit 0")
+    monkeypatch.setenv("PATH", f"{broken.parent}:{works.parent}")
+    assert runnable("python3.12") == str(works)
+    monkeypatch.setenv("PATH", str(broken.parent))
+    with pytest.raises(NoPython, match=f"{re.escape(str(broken))}: not active"):
         runnable("python3.12")

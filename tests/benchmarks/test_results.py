@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import NAMED, ON_SERVERS, USUAL
+from benchmarks.__main__ import GROWTH, ON_SERVERS, PEERS, USUAL
 from benchmarks.goals import GOALS, Goal
 from benchmarks.harness import Figure, question_of
 from benchmarks.results import NoResults, figures_of, newest_results, write_results
@@ -15,7 +15,7 @@ from benchmarks.tables import DOCS, PAGE, filled, markdown, number, plots, row
 MACHINE = {"commit": "abc", "python": "3", "sqlite": "3", "cpus": 2, "processor": "one", "load_before": 0.1}
 EMIT = Figure("emit", "SQLite, 50 callers", "events/s", (50_000.0, 70_000.0, 60_001.0), (100_000.0,), "bare")
 IDLE = Figure("idle", "SQLite, one runner", "% of a core", (0.7,))
-QUESTIONS = [*USUAL, *NAMED, *(question_of(name, backend) for backend in BACKENDS for name in ON_SERVERS)]
+QUESTIONS = [*USUAL, PEERS, GROWTH, *(question_of(name, backend) for backend in BACKENDS for name in ON_SERVERS)]
 
 
 def results() -> dict[str, object]:
