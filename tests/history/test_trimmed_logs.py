@@ -8,7 +8,8 @@ from trigger_engine.core.judgement import Limits
 from trigger_engine.core.lifecycle import InvocationState, InvocationStatus
 from trigger_engine.core.matcher import Matcher
 from trigger_engine.core.status_entries import status_entry
-from trigger_engine.entries.facts import Succeeded
+from trigger_engine.core.validity import Validity
+from trigger_engine.entries.facts import AnyEntry, InvocationEntry, Succeeded
 from trigger_engine.history import History
 from trigger_engine.log.contract import Checkpoint, Invocation
 
@@ -28,6 +29,19 @@ def checkpoint(log: StoredLog) -> None:
     for position, entry in log.decoded():
         matcher.read(position, entry)
     log.checkpoint = Checkpoint(term=1, bookmark=log.bookmark(log.last), data=matcher.snapshot())
+
+
+def remember(log: StoredLog, invocation_id: str) -> None:
+    """Lets the log know the invocation as its entries tell it now, whatever becomes of them."""
+    validity = Validity(track_keys=False)
+    latest: AnyEntry | None = None
+    for position, entry in log.decoded():
+        validity.read(position, entry)
+        if isinstance(entry, InvocationEntry) and entry.invocation_id == invocation_id:
+            latest = entry
+    assert latest is not None
+    at = next(at for at, entry in log.decoded() if getattr(entry, "invocation_id", None) == invocation_id)
+    log.stored[invocation_id] = Invocation(log.registration(invocation_id), at, validity.open[invocation_id], latest)
 
 
 async def test_a_history_that_has_read_on_keeps_what_it_has(log: StoredLog, story: Story, history: History) -> None:
@@ -50,6 +64,7 @@ async def test_a_history_that_was_too_slow_goes_on_after_the_gap(
     story.recover(invocation_id, claim="one")
     story.event("missed")
     story.start(invocation_id, claim="two", runner="other")
+    remember(log, invocation_id)
     log.trimmed = 6
     del log.entries[4], log.entries[5], log.entries[6]
     story.succeed(invocation_id, "done", claim="two", runner="other")
@@ -58,6 +73,47 @@ async def test_a_history_that_was_too_slow_goes_on_after_the_gap(
     record = await history.invocation(invocation_id)
     assert (record.status, record.result, record.runner_id) == (InvocationStatus.SUCCESS, "done", "other")
     assert not await history.void()
+
+
+async def test_what_has_ended_in_the_gap_is_gone(log: StoredLog, story: Story, history: History) -> None:
+    story.lead()
+    story.declare(welcome)
+    run_id = story.fire(welcome, {"event:login": story.event("login")})
+    keyed = story.register("task", keyed=True)
+    assert (await history.overview()).invocations[InvocationStatus.REGISTERED] == 2
+    story.run(invocation_of(run_id))
+    story.run(keyed)
+    story.event("missed")
+    log.cut(log.last)
+    story.register("task", id=keyed, keyed=True)
+    story.event("last")
+    assert not await history.invocations()
+    assert not await history.trigger_runs()
+    overview = await history.overview()
+    assert (overview.trigger_runs, overview.invocations[InvocationStatus.REGISTERED], overview.void) == (0, 0, 1)
+
+
+async def test_what_has_moved_in_the_gap_is_where_the_log_has_it(
+    log: StoredLog, story: Story, history: History
+) -> None:
+    first, second, third = story.register(), story.register(), story.register()
+    story.start(second, claim="one")
+    assert (await history.overview()).invocations[InvocationStatus.REGISTERED] == 2
+    story.start(first, claim="two", runner="other")
+    story.retry(second, claim="one")
+    story.event("missed")
+    for each in (first, second, third):
+        remember(log, each)
+    log.cut(log.last)
+    story.event("last")
+    record = await history.invocation(first)
+    assert (record.status, record.runner_id) == (InvocationStatus.RUNNING, "other")
+    record = await history.invocation(second)
+    assert (record.status, record.exception_message) == (InvocationStatus.RETRY, "not yet")
+    assert (await history.invocation(third)).status is InvocationStatus.REGISTERED
+    overview = await history.overview()
+    counts = [overview.invocations[each] for each in (InvocationStatus.RUNNING, InvocationStatus.RETRY)]
+    assert (counts, overview.invocations[InvocationStatus.REGISTERED], overview.void) == ([1, 1], 1, 0)
 
 
 async def test_what_no_entry_explains_counts_after_a_gap(log: StoredLog, story: Story, tmp_path: Path) -> None:

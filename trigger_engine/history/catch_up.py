@@ -9,7 +9,7 @@ from trigger_engine.core.checkpoint import decode_snapshot
 from trigger_engine.errors import LogReplaced, LogTrimmed, SerializationError
 from trigger_engine.history.database import CacheBusy, Database
 from trigger_engine.history.seed import Seed
-from trigger_engine.log.contract import Bookmark, EventLog
+from trigger_engine.log.contract import Bookmark, EventLog, Invocation
 
 logger = logging.getLogger(__name__)
 _LEASE = "match"
@@ -17,6 +17,7 @@ _BATCH = 5_000
 _WAIT = 5.0
 _OTHERS_STEP = 0.02
 _MOST_OPEN = 10_000
+_AT_ONCE = 100
 
 
 class CatchUp:
@@ -76,7 +77,8 @@ class CatchUp:
             logger.info("history: %s", exc)
             await self._begin(cursor)
             raise
-        except LogTrimmed:
+        except LogTrimmed as exc:
+            logger.info("history: %s", exc)
             await self._skip(cursor)
             return None
         if not batch.entries and batch.bookmark == cursor:
@@ -92,7 +94,8 @@ class CatchUp:
     async def _skip(self, after: Bookmark) -> None:
         start = await self._log.start()
         seed = await self._seed(start)
-        await self._database.fold(lambda folder: folder.skip(start, seed, after))
+        known = await self._invocations(await self._database.fold(lambda folder: folder.open_invocations()))
+        await self._database.fold(lambda folder: folder.skip(start, seed, after, known))
 
     async def _seed(self, start: Bookmark) -> Seed | None:
         """What the entries before the log's start said, as far as a checkpoint still has it."""
@@ -104,5 +107,12 @@ class CatchUp:
         except SerializationError as exc:
             logger.warning("history: what was open before %d is not shown: %s", start.position, exc)
             return None
-        invocations = [await self._log.invocation(one) for one in list(snapshot.validity.open)[:_MOST_OPEN]]
+        invocations = (await self._invocations(list(snapshot.validity.open)[:_MOST_OPEN])).values()
         return Seed(snapshot, [one for one in invocations if one is not None and one.registered_at <= start.position])
+
+    async def _invocations(self, ids: list[str]) -> dict[str, Invocation | None]:
+        found: dict[str, Invocation | None] = {}
+        for at in range(0, len(ids), _AT_ONCE):
+            part = ids[at : at + _AT_ONCE]
+            found |= zip(part, await asyncio.gather(*map(self._log.invocation, part)), strict=True)
+        return found

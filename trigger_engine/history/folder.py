@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from trigger_engine.entries.facts import RetentionApplied
 from trigger_engine.history.board import Board
 from trigger_engine.history.changes import Changes
 from trigger_engine.history.fold import Fold
+from trigger_engine.history.gap import bridge, open_invocations
 from trigger_engine.history.lookups import RowLookup
 from trigger_engine.history.retention import Caps, enforce, purge
 from trigger_engine.history.rows import Progress
 from trigger_engine.history.seed import Seed, plant
 from trigger_engine.history.store import Store
-from trigger_engine.log.contract import Batch, Bookmark
+from trigger_engine.log.contract import Batch, Bookmark, Invocation
 
 
 class Folder:
@@ -39,13 +42,21 @@ class Folder:
             self._begin_at(Board(Progress(start.log_id), self._max_contributions), start, seed)
         return True
 
-    def skip(self, start: Bookmark, seed: Seed | None, after: Bookmark) -> bool:
-        """Goes on at a log's start, past entries that were trimmed unread; False when the cursor is not `after`."""
+    def open_invocations(self) -> list[str]:
+        """What has not ended, as far as was read."""
+        return open_invocations(self._store.connection)
+
+    def skip(self, start: Bookmark, seed: Seed | None, after: Bookmark, known: Mapping[str, Invocation | None]) -> bool:
+        """Goes on at a log's start, past entries that were trimmed unread; False when the cursor is not `after`.
+
+        `known`: what the log knows of the invocations that were open.
+        """
         with self._store.transaction():
             board = self._load(after)
             if board is None:
                 return False
             self._board = None
+            bridge(known, start.position, self._store.connection, self._changes)
             self._begin_at(board, start, seed)
         return True
 

@@ -33,7 +33,9 @@ DELETE FROM triggers WHERE state IN ('replaced', 'retired') AND state_position <
 DELETE FROM notices WHERE position < :before;
 DELETE FROM void WHERE position < :before;
 DELETE FROM blocks WHERE last_position < :before;
-DELETE FROM activity WHERE last_position < :before;
+DELETE FROM activity WHERE last_position < :before
+"""
+_COUNT = """
 DELETE FROM tallies;
 INSERT INTO tallies SELECT 'event', outcome, count(*) FROM events GROUP BY outcome;
 INSERT INTO tallies SELECT 'run', rejected, count(*) FROM runs GROUP BY rejected;
@@ -54,6 +56,13 @@ def purge(connection: sqlite3.Connection, entry: RetentionApplied) -> None:
     bounds = {"before": entry.before, "keys_before": microseconds(entry.keys_before)}
     for statement in (_KEEP_KEYS + ";" + _PURGE).split(";"):
         connection.execute(statement, bounds)
+    count_again(connection)
+
+
+def count_again(connection: sqlite3.Connection) -> None:
+    """Counts what is left after rows were removed."""
+    for statement in _COUNT.split(";"):
+        connection.execute(statement)
 
 
 def enforce(connection: sqlite3.Connection, caps: Caps) -> None:
