@@ -37,7 +37,13 @@ class Triggers:
 
     def concerns(self, task_id: str, statuses: Sequence[str]) -> bool:
         """Whether an entry of this task's invocation could change anything: it may meet a condition or end a group."""
-        return task_id in self._grouped_tasks or any(task_id in self.index.tables[status] for status in statuses)
+        if task_id in self._grouped_tasks:
+            return True
+        tables = self.index.tables
+        for status in statuses:  # noqa: SIM110 (asked for every status: a generator would cost more than the look)
+            if task_id in tables[status]:
+                return True
+        return False
 
     def end(self, invocation_id: str) -> None:
         """Drops what an ended invocation leaves incomplete."""

@@ -7,7 +7,15 @@ from typing import Any
 
 import msgspec
 
-from trigger_engine.core.lifecycle import MOVES, WAITING, InvocationState, InvocationStatus, move, statuses_reached
+from trigger_engine.core.lifecycle import (
+    FINAL,
+    MOVES,
+    WAITING,
+    InvocationState,
+    InvocationStatus,
+    move,
+    statuses_reached,
+)
 from trigger_engine.entries.facts import (
     AnyEntry,
     BacklogExceeded,
@@ -127,7 +135,7 @@ class Validity:
         if isinstance(after, str):
             return after
         self.waiting += (after.status in WAITING) - (before.status in WAITING)
-        if after.status.is_final:
+        if after.status in FINAL:
             del self.open[entry.invocation_id]
         else:
             self.open[entry.invocation_id] = after

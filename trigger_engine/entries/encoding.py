@@ -36,7 +36,7 @@ def decode_entry(data: bytes) -> AnyEntry:
             "upgrade trigger-engine, or restore the log from a backup if it is damaged"
         )
     try:
-        return _decoder.decode(memoryview(data)[1:])
+        return _decoder.decode(data[1:])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise SerializationError(
             f"a log entry cannot be read ({exc}): it was written by a newer trigger-engine (upgrade) or is damaged"

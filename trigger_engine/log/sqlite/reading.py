@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from trigger_engine.entries.facts import Position
+from trigger_engine.entries.facts import AnyEntry, Position
 from trigger_engine.log.contract import Batch, Bookmark, Invocation
-from trigger_engine.log.sqlite.apps import App, bookmark_at, check, load_app
+from trigger_engine.log.sqlite.apps import bookmark_at, check, load_app
 from trigger_engine.log.sqlite.invocations import load_invocation
 from trigger_engine.log.sqlite.stored import stored_entry
 
@@ -24,20 +24,23 @@ def read(connection: sqlite3.Connection, app_id: str, after: Bookmark, limit: in
         "SELECT place, data FROM entries WHERE place > ? AND place <= ? ORDER BY place LIMIT ?",
         (app.place(after.position), app.place(app.tail), limit),
     )
-    entries = [(position, stored_entry(data, position)) for position, data in _within(app, rows)]
+    entries = _entries(rows, before=app.place(0))
     if not entries:
         return Batch([], after)
     position, entry = entries[-1]
     return Batch(entries, Bookmark(app.log_id, position, entry.id))
 
 
-def _within(app: App, rows: Iterable[tuple[int, bytes]]) -> Iterable[tuple[Position, bytes]]:
+def _entries(rows: Iterable[tuple[int, bytes]], before: int) -> list[tuple[Position, AnyEntry]]:
+    """The entries of rows up to a size. `before`: the place before the app's first one."""
+    entries: list[tuple[Position, AnyEntry]] = []
     size = 0
     for place, data in rows:
-        yield app.position(place), data
+        entries.append((place - before, stored_entry(data, place - before)))
         size += len(data)
         if size >= MAX_BATCH_BYTES:
-            return
+            break
+    return entries
 
 
 def tail(connection: sqlite3.Connection, app_id: str) -> Bookmark:
