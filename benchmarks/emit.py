@@ -1,14 +1,19 @@
 """How many durable events a second does one process emit?
 
-Beside it: bare group commit of the bytes that were stored, with as many callers.
+Beside it: bare group commit of the bytes that were stored, with as many callers. On a server also by many processes,
+beside one process with as many callers.
 """
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import time
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator
 
 from benchmarks.apps import BenchmarkApp
+from benchmarks.emitter import PAYLOAD
 from benchmarks.harness import Figure, by_callers, check_books, fresh_folder, in_loop, question_of, runs_of
 from benchmarks.raw import plain_rate
 from benchmarks.servers import serving
@@ -19,6 +24,7 @@ _ONE, _BATCHES, _ALONE = "50 callers", "50 callers of batches of 100", "1 caller
 _WAYS = {_ONE: (50, 1, 100_000), _BATCHES: (50, 100, 3_000), _ALONE: (1, 1, 5_000)}
 """Callers, events in a call, calls."""
 
+_PROCESSES, _EVENTS_OF_EACH = 50, 200
 _SHARE_ON_SERVERS = 4
 """On a server it is one of so many calls: all servers together must not take longer than all else."""
 
@@ -27,8 +33,10 @@ def measure(*, small: bool, backend: str | None = None) -> Iterator[Figure]:
     """Events a second by case; without a server of its own, also what plain sqlite3 stores of the same rows."""
     if backend is not None:
         with serving(backend) as place:
+            question = question_of("emit", backend)
             for way in _WAYS:
-                yield _figure(question_of("emit", backend), place, way, [], small=small)
+                yield _figure(question, place, way, [], small=small)
+            yield _by_processes(question, place, small=small)
         return
     rows: list[bytes] = []
     for place, way in ((SQLITE, _ONE), (SQLITE, _BATCHES), (SQLITE, _ALONE), (MEMORY, _ONE)):
@@ -59,10 +67,60 @@ def _figure(question: str, place: Place, way: str, rows: list[bytes], *, small: 
     )
 
 
+def _by_processes(question: str, place: Place, *, small: bool) -> Figure:
+    """As many processes as there are callers elsewhere, beside one process with all the callers."""
+    processes, events = (3, 20) if small else (_PROCESSES, _EVENTS_OF_EACH)
+    measured: list[float] = []
+    beside: list[float] = []
+    for _ in range(runs_of(small=small)):
+        with place.fresh() as store:
+            measured.append(in_loop(_emit_by_processes(store, processes, events)))
+        with place.fresh() as store:
+            beside.append(in_loop(_emit(store, processes, 1, processes * events))[0])
+    case = f"{place.label}, {_PROCESSES} processes of one caller"
+    return Figure(question, case, "events/s", tuple(measured), tuple(beside), f"one process, {_PROCESSES} callers")
+
+
+async def _emit_by_processes(store: Store, processes: int, events: int) -> float:
+    """Events a second, from when all processes are ready."""
+    emitters = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "benchmarks.emitter", str(events), stdin=PIPE, stdout=PIPE
+        )
+        for _ in range(processes)
+    ]
+    try:
+        for emitter in emitters:
+            await _said(emitter)
+        begun = time.time()
+        for emitter in emitters:
+            assert emitter.stdin is not None
+            emitter.stdin.write(b"go\n")
+        taken = max([float(await _said(emitter)) for emitter in emitters]) - begun
+        await asyncio.gather(*(emitter.wait() for emitter in emitters))
+    finally:
+        for emitter in emitters:
+            if emitter.returncode is None:
+                emitter.kill()
+                await emitter.wait()
+    async with BenchmarkApp(store.settings).app as app:
+        await check_books(app)
+    return processes * events / taken
+
+
+async def _said(emitter: Process) -> str:
+    """The next line of a process. Raises RuntimeError when it has ended."""
+    assert emitter.stdout is not None
+    line = await emitter.stdout.readline()
+    if not line:
+        raise RuntimeError(f"an emitter ended with code {await emitter.wait()}")
+    return line.decode()
+
+
 async def _emit(store: Store, callers: int, batch: int, calls: int) -> tuple[float, list[bytes]]:
     """Events a second, and the bytes of the entries."""
     app = BenchmarkApp(store.settings).app
-    one = Event("happened", {"order_id": "A-10042", "country": "FI", "amount": 129.5})
+    one = Event("happened", PAYLOAD)
 
     async def emit(_: int) -> None:
         await app.emit_events([one] * batch)
