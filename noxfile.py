@@ -22,6 +22,7 @@ FULL = ("--no-skips", "-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal
 """For the full suite: nothing may be skipped, and many tests wait, so one more worker than there are cores."""
 
 PROJECT = nox.project.load_toml("pyproject.toml")
+EVERY = sorted(str(path) for path in Path("backends").glob("*/tests/every_*.py"))
 BACKENDS = sorted(str(path.parent) for path in Path("backends").glob("*/pyproject.toml"))
 
 
@@ -170,9 +171,10 @@ def soak(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def faults(session: nox.Session) -> None:
-    """Cancels at every place where the engine waits, in every way (minutes; the suite does a part); for pytest."""
+    """Cancels at every await in every way, cuts every frame (minutes; the suite does a part); arguments for pytest."""
     install(session, "test")
-    session.run("pytest", "-s", "tests/faults/every_await.py", *session.posargs)
+    session.run("python", "-m", "tests.support.servers.install")
+    session.run("pytest", "-s", "tests/faults/every_await.py", *EVERY, *session.posargs)
 
 
 @nox.session(python=MAIN)

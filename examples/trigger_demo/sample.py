@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 STOPPING = 10.0
-BACKENDS = {"sqlite": "SQLiteTrigger", "redis": "RedisTrigger"}
+BACKENDS = {"sqlite": "SQLiteTrigger", "redis": "RedisTrigger", "rabbitmq": "RabbitMQTrigger"}
 
 
 def main() -> int:

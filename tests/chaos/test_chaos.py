@@ -10,16 +10,25 @@ from tests.chaos.driver.schedule import KINDS
 from tests.chaos.driver.stores import STORES
 from tests.support.backends import SERVER_BACKENDS
 
-CASES = [pytest.param(name, marks=[pytest.mark.servers] * (name in SERVER_BACKENDS)) for name in STORES]
+LONGER = frozenset({"rabbitmq"})
+"""Those whose servers take too long to start for the suite: `nox -s faults` makes the same run."""
+CASES = [
+    pytest.param(name, marks=[pytest.mark.servers] * (name in SERVER_BACKENDS)) for name in STORES if name not in LONGER
+]
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("store", CASES)
 async def test_whatever_is_done_to_processes_nothing_is_lost_or_done_twice(store: str, tmp_path: Path) -> None:
+    await disturb(store, tmp_path / "run")
+
+
+async def disturb(store: str, folder: Path) -> None:
+    """A run that has each kind of harm once, or as often as the schedule has it."""
     kinds = KINDS | dict.fromkeys(STORES[store].faults, 1)
     plan = Plan(seed=2, store=store, steps=sum(kinds.values()), pace=0.3)
-    findings = await run_chaos(plan, tmp_path / "run")
+    findings = await run_chaos(plan, folder)
     assert not findings.violations, findings.report()
     assert (findings.lost, findings.doubled, findings.runs_twice, findings.executed_twice) == (0, 0, 0, 0)
     assert findings.faults == kinds

@@ -125,6 +125,10 @@ def test_memory_is_refused_with_the_backend_that_works(invoke: Invoke, monkeypat
 
 UNREACHABLE = {
     "sqlite": ({"SQLITE__SQLITE_DB_PATH": "missing/folder/shop.db"}, "missing/folder does not exist"),
+    "rabbitmq": (
+        {"RABBITMQ__URL": "amqp://guest:guest@127.0.0.1:1/", "RABBITMQ__TIMEOUT": "0.1"},
+        "127.0.0.1:1/ cannot be used",
+    ),
     "redis": ({"REDIS__URL": "redis://127.0.0.1:1", "REDIS__TIMEOUT": "0.1"}, "127.0.0.1:1 cannot be used"),
 }
 

@@ -43,6 +43,7 @@ async def test_a_runner_whose_scope_is_cancelled_gives_everything_back(make_app:
     app = make_app(lease_ttl=60.0)
     wait = waiting(app)
     async with app:
+        await app._connections.session()
         before = asyncio.all_tasks()
         with anyio.CancelScope() as scope:
             async with app.runner():

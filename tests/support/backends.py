@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from tests.support.servers.rabbitmq_streams import removed_afterwards
 from tests.support.servers.shared import SharedServers
 from trigger_engine.log.fresh import fresh_id
 
@@ -42,10 +44,20 @@ def _redis(_: Path, servers: SharedServers) -> Settings:
     return {"trigger_cls": "RedisTrigger", "redis": {"url": servers.url("redis"), "key_prefix": f"test-{fresh_id()}"}}
 
 
-STORES: dict[str, Callable[[Path, SharedServers], Settings]] = {"memory": _memory, "sqlite": _sqlite, "redis": _redis}
+def _rabbitmq(_: Path, servers: SharedServers) -> Settings:
+    place = {"url": servers.url("rabbitmq"), "stream_prefix": f"test-{fresh_id()}"}
+    return {"trigger_cls": "RabbitMQTrigger", "rabbitmq": place}
+
+
+STORES: dict[str, Callable[[Path, SharedServers], Settings]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "redis": _redis,
+    "rabbitmq": _rabbitmq,
+}
 """By name, how a test gets an empty store. A further backend is one more line here."""
 
-SERVER_BACKENDS = frozenset({"redis"})
+SERVER_BACKENDS = frozenset({"redis", "rabbitmq"})
 """Those that need a server; their tests have the marker `servers`."""
 
 ALL = [pytest.param(name, marks=[pytest.mark.servers] * (name in SERVER_BACKENDS), id=name) for name in STORES]
@@ -56,7 +68,8 @@ SHARED = [param for param in ALL if param.id != "memory"]
 
 
 @pytest.fixture(params=ALL)
-def backend(request: pytest.FixtureRequest, tmp_path: Path, servers: SharedServers) -> TestedBackend:
+def backend(request: pytest.FixtureRequest, tmp_path: Path, servers: SharedServers) -> Iterator[TestedBackend]:
     """Every backend in turn."""
     name = str(request.param)
-    return TestedBackend(name, STORES[name](tmp_path, servers))
+    with removed_afterwards(servers.url(name)) if name == "rabbitmq" else nullcontext():
+        yield TestedBackend(name, STORES[name](tmp_path, servers))

@@ -55,6 +55,7 @@ class _Contents:
     """
 
     log_id: str = field(default_factory=fresh_id)
+    location: str = LOCATION
     trimmed: Position = 0
     entries: list[_Stored] = field(default_factory=list)
     standing: Standing = field(default_factory=lambda: Standing(tail=0))
@@ -84,7 +85,7 @@ class _Contents:
             trimmed=self.trimmed,
             tail=self.standing.tail,
             entry_id=self.entry_id(bookmark.position),
-            location=LOCATION,
+            location=self.location,
         )
 
     def invocation(self, registered_at: Position) -> Invocation:
@@ -123,6 +124,10 @@ class MemoryStore:
         for part in parts:
             for entry in part:
                 encode_entry(entry)
+        return self.take(parts)
+
+    def take(self, parts: Sequence[Part]) -> list[Outcome]:
+        """The same for parts that were checked and could be encoded."""
         with self.lock:
             admission = admit(parts, self.contents.standing)
             for position, entry in admission.accepted:
@@ -277,9 +282,12 @@ class MemoryStore:
                 del contents.rows[registered_at], contents.standing.states[invocation_id]
                 del contents.standing.registered_at[invocation_id]
 
-    def clear(self) -> None:
+    def clear(self, log_id: str | None = None) -> None:
         """Empties the log and gives it a new identity; positions go on rising."""
         with self.lock:
             tail = self.contents.standing.tail
-            self.contents = _Contents(trimmed=tail, standing=Standing(tail=tail))
+            location = self.contents.location
+            self.contents = _Contents(
+                fresh_id() if log_id is None else log_id, location, trimmed=tail, standing=Standing(tail=tail)
+            )
             self._ring(queue=True)

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-PROGRAMS = {"redis-server": "redis-server"}
+PROGRAMS = {"redis-server": "redis-server", "rabbitmq-server": "rabbitmq-server"}
 """The Debian package of each program."""
 
 

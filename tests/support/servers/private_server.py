@@ -91,10 +91,17 @@ class PrivateServer(ABC):
     def pause(self) -> None:
         """Lets it hang: connections stay open and nothing is answered."""
         self._running.send_signal(signal.SIGSTOP)
+        # Only then has its last thread stopped.
+        os.waitpid(self.pid, os.WUNTRACED)
 
     def resume(self) -> None:
         """Lets it go on."""
         self._running.send_signal(signal.SIGCONT)
+
+    @property
+    def is_started(self) -> bool:
+        """True from start to stop or kill."""
+        return self._process is not None
 
     @property
     def pid(self) -> int:

@@ -46,10 +46,11 @@ class Proxy:
             self.cuts += 1
             writer.transport.abort()
 
-    def lead_to(self, host: str, port: int) -> None:
-        """Leads to another server from now on, and cuts every connection."""
-        self._target = (host, port)
+    def lead_to(self, host: str, port: int) -> tuple[str, int]:
+        """Leads to another server from now on, and cuts every connection. Returns where it has led to."""
+        before, self._target = self._target, (host, port)
         self.cut()
+        return before
 
     async def serve(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
         """One client's connection."""

@@ -1,9 +1,8 @@
 """The servers that all tests of one pytest process share: started by the first test that needs one, ended at the end.
 
 Each worker of pytest-xdist has its own. A variable of the environment puts a server of yours in the place of one:
-TEST_REDIS_URL, TEST_REDIS_7_URL. Tests keep apart by names of their own (a prefix, a database), never by emptying a
-server. A further server is one more module beside this one and one more line in
-SERVERS.
+TEST_REDIS_URL, TEST_REDIS_7_URL, TEST_RABBITMQ_URL. Tests keep apart by names of their own (a prefix, a database),
+never by emptying a server. A further server is one more module beside this one and one more line in SERVERS.
 """
 
 from __future__ import annotations
@@ -16,9 +15,14 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.servers.private_server import PrivateServer
+from tests.support.servers.rabbitmq_servers import RabbitMQServer
 from tests.support.servers.redis_servers import RedisServer, ValkeyServer
 
-SERVERS: dict[str, Callable[[Path], PrivateServer]] = {"redis": ValkeyServer, "redis_7": RedisServer}
+SERVERS: dict[str, Callable[[Path], PrivateServer]] = {
+    "redis": ValkeyServer,
+    "redis_7": RedisServer,
+    "rabbitmq": RabbitMQServer,
+}
 """By name; the variable of `redis` is TEST_REDIS_URL."""
 
 

@@ -1,0 +1,32 @@
+"""What doctor says of a server."""
+
+import pytest
+from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
+
+from tests.support.servers.private_server import free_port
+from tests.support.servers.shared import SharedServers
+from trigger_engine.errors import BackendUnavailable, ConfigError
+
+pytestmark = pytest.mark.servers
+
+
+async def test_the_version_and_what_a_loss_of_power_may_take_are_told(servers: SharedServers) -> None:
+    settings = RabbitMQSettings(servers.url("rabbitmq"))
+    version, disk = await RabbitMQTrigger(settings, app_id="shop").check()
+    assert version.level == "ok"
+    assert version.text.startswith("RabbitMQ ")
+    assert disk.level == "warning"
+    assert "a loss of power only where other nodes of a cluster have it" in disk.text
+
+
+async def test_a_server_that_is_not_there_is_told() -> None:
+    port = free_port()
+    settings = RabbitMQSettings(f"amqp://guest:guest@127.0.0.1:{port}/", timeout=1)
+    with pytest.raises(BackendUnavailable, match=rf"127\.0\.0\.1:{port}/ cannot be used"):
+        await RabbitMQTrigger(settings, app_id="shop").check()
+
+
+async def test_a_wrong_password_is_told(servers: SharedServers) -> None:
+    settings = RabbitMQSettings(servers.url("rabbitmq").replace("guest:guest", "guest:wrong"))
+    with pytest.raises(ConfigError, match="refuses this user"):
+        await RabbitMQTrigger(settings, app_id="shop").check()

@@ -1,0 +1,107 @@
+"""A connection that is cut, a loop that ends, a log that is dropped: nothing hangs, warns or is lost.
+
+Here a part of all frames at which a connection may be cut; `nox -s faults` cuts at every one of them.
+"""
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+import uvloop
+from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
+
+from tests.support.servers.rabbitmq_cuts import cutting, some_are_cut, some_are_given_up
+from tests.support.servers.shared import SharedServers
+from tests.support.waiting import is_quick, wait_until
+from trigger_engine.log.contract import EventLog
+from trigger_engine.log.fresh import fresh_id
+from trigger_engine.testing.conformance.harness import PATIENCE, append, ids
+from trigger_engine.testing.conformance.sample_entries import event
+
+pytestmark = pytest.mark.servers
+
+EMIT_WITHOUT_CLOSING = """
+import asyncio, sys, time
+from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
+from trigger_engine.testing.conformance.sample_entries import event
+
+async def main():
+    global log
+    settings = RabbitMQSettings(sys.argv[1], stream_prefix=sys.argv[2])
+    log = await RabbitMQTrigger(settings, app_id="shop").open(clock=time.time)
+    await log.append([(event("a"),)])
+    waiting = asyncio.create_task(log.follow(await log.tail(), wait=60))
+    await asyncio.sleep(0)
+
+asyncio.run(main())
+print(time.time())
+"""
+
+
+async def open_log(url: str, prefix: str) -> EventLog:
+    return await RabbitMQTrigger(RabbitMQSettings(url, prefix, timeout=30.0), app_id="shop").open(clock=time.time)
+
+
+@pytest.mark.slow
+async def test_two_connections_in_a_row_may_be_cut_before_a_frame(servers: SharedServers) -> None:
+    assert await some_are_cut(servers.url("rabbitmq"), range(3, 51, 6), connections=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frame", [1, 6, 11, 16])
+async def test_opening_a_log_may_be_given_up_at_a_frame(frame: int, servers: SharedServers) -> None:
+    assert await some_are_given_up(servers.url("rabbitmq"), frame)
+
+
+async def test_a_log_that_is_dropped_without_being_closed_ends_its_connection(servers: SharedServers) -> None:
+    async with cutting(servers.url("rabbitmq"), frame=0, connections=0) as proxy:
+        log = await open_log(proxy.url, f"test-{fresh_id()}")
+        await append(log, event("a"))
+        assert proxy._writers
+        del log
+        gc.collect()
+        await wait_until(lambda: not proxy._writers)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_loop_may_end_before_its_log_is_closed(run: Callable[..., None], servers: SharedServers) -> None:
+    prefix = f"test-{fresh_id()}"
+    logs = []
+
+    async def leave() -> None:
+        log = await open_log(servers.url("rabbitmq"), prefix)
+        logs.append(log)
+        tasks: list[asyncio.Task[object]] = [asyncio.create_task(append(log, event(f"e{n}"))) for n in range(50)]
+        tasks.append(asyncio.create_task(log.follow(await log.tail(), wait=60)))
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+
+    async def read() -> list[str]:
+        async with await open_log(servers.url("rabbitmq"), prefix) as log:
+            return await ids(log)
+
+    run(asyncio.wait_for(leave(), PATIENCE))
+    logs.clear()
+    gc.collect()
+    assert asyncio.run(read())
+
+
+def test_a_program_that_emits_without_closing_exits_at_once(servers: SharedServers) -> None:
+    def ended() -> float:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", EMIT_WITHOUT_CLOSING, servers.url("rabbitmq"), f"test-{fresh_id()}"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.stderr == ""
+        assert done.returncode == 0
+        return float(done.stdout)
+
+    assert is_quick(ended)

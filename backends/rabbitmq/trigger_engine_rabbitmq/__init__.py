@@ -1,0 +1,1 @@
+"""trigger-engine on RabbitMQ streams: `trigger_cls = "RabbitMQTrigger"`."""

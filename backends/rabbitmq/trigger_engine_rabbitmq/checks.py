@@ -1,0 +1,58 @@
+"""What the server puts at risk, for `doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import aio_pika
+
+from trigger_engine.errors import BackendUnavailable, ConfigError
+from trigger_engine.log.contract import Check
+from trigger_engine_rabbitmq.server import LOST, REFUSED, close_quietly
+from trigger_engine_rabbitmq.urls import shown
+
+if TYPE_CHECKING:
+    from trigger_engine_rabbitmq.backend import RabbitMQSettings
+
+OLDEST = (3, 10)
+
+
+async def check_server(settings: RabbitMQSettings, *, location: str) -> list[Check]:
+    """Asks the server. Raises BackendUnavailable, ConfigError."""
+    try:
+        connection = await aio_pika.connect(settings.url, timeout=settings.timeout)
+    except REFUSED as exc:
+        raise ConfigError(f"{shown(settings.url)} refuses this user ({exc}): correct user and password in url") from exc
+    except LOST as exc:
+        raise BackendUnavailable(
+            f"{shown(settings.url)} cannot be used ({str(exc) or type(exc).__name__}): "
+            f"see that it runs where url says, {location}"
+        ) from exc
+    try:
+        transport: Any = connection.transport
+        return list(_version(transport.connection.server_properties))
+    finally:
+        await close_quietly(connection)
+
+
+def _version(properties: Mapping[str, Any]) -> Iterator[Check]:
+    product, version = (_text(properties.get(key, "")) for key in ("product", "version"))
+    if product != "RabbitMQ":
+        yield Check("failed", f"this is {product or 'unknown'}, which has no streams", "use RabbitMQ 3.10 or newer")
+        return
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    if numbers < OLDEST:
+        yield Check("failed", f"RabbitMQ {version} is too old", "use RabbitMQ 3.10 or newer")
+    else:
+        yield Check("ok", f"RabbitMQ {version}")
+    yield Check(
+        "warning",
+        "streams reach the disk in the system's own time: what was acknowledged outlives the end of the server's "
+        "process, and a loss of power only where other nodes of a cluster have it",
+        "let three nodes form a cluster if a loss of power must lose nothing",
+    )
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,116 @@
+"""What the log's stream amounts to. Every process folds all of it, by the same rules, and comes to the same."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from trigger_engine.core.lifecycle import WAITING
+from trigger_engine.entries.facts import Position, Started
+from trigger_engine.errors import LogReplaced
+from trigger_engine.log.claims import compare_held, started
+from trigger_engine.log.contract import Checkpoint, Claims, Invocation, Outcome
+from trigger_engine.log.memory_store import MemoryStore
+from trigger_engine_rabbitmq.messages import Append, Barrier, Chunks, Clear, Message, Saved, Trim, decode_parts
+
+WRITERS_KEPT = 10_000
+"""How many writers' numbers are remembered, the newest: no connection lives long enough to send again after so many."""
+
+Folded = list[Outcome] | int | bool | LogReplaced | None
+"""What became of a message."""
+
+_chunks_encoder = msgspec.msgpack.Encoder()
+_chunks_decoder = msgspec.msgpack.Decoder(Chunks)
+
+
+class Numbers:
+    """The highest number of each writer: a message that was sent again is dropped."""
+
+    def __init__(self) -> None:
+        self._highest: dict[str, int] = {}
+
+    def is_new(self, message: Message) -> bool:
+        """Notes the message; False when its writer has written it, or a later one, before."""
+        highest = self._highest.pop(message.writer, 0)
+        self._highest[message.writer] = max(highest, message.number)
+        if len(self._highest) > WRITERS_KEPT:
+            del self._highest[next(iter(self._highest))]
+        return message.number > highest
+
+
+class LogFold(MemoryStore):
+    """The memory log's store, moved by messages alone."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__()
+        self._location = location
+        self.begin()
+
+    def begin(self) -> None:
+        """Forgets everything: the stream is another one."""
+        self.clear("")
+        self.contents.location = self._location
+        self.contents.trimmed = self.contents.standing.tail = 0
+        self._numbers = Numbers()
+
+    def fold(self, message: Message, is_live: bool) -> Folded:
+        """Folds the next message; what became of it counts if it is its writer's first of that number."""
+        if not self.contents.log_id:
+            self.contents.log_id = message.candidate
+        if not self._numbers.is_new(message):
+            return None
+        match message.content:
+            case Append() as content:
+                return self.take(decode_parts(content))
+            case Trim(before, keys_before, limit):
+                try:
+                    return self.trim(before, keys_before=keys_before, limit=limit)
+                except LogReplaced as exc:
+                    return exc
+            case Clear(log_id):
+                self.clear(log_id)
+            case Saved(name, term, bookmark, chunks):
+                return self.save_checkpoint(name, Checkpoint(term, bookmark, _chunks_encoder.encode(chunks)))
+            case _:
+                assert isinstance(message.content, Barrier), message.content
+        return None
+
+    def choose(
+        self, runner_id: str, *, tasks: Collection[str], queues: Collection[str], limit: int, now: float
+    ) -> dict[Position, Started]:
+        """Starts for what is due, by the place of the registration. Each is taken from this queue, see `put_back`."""
+        taken = self.contents.queue.take(now, tasks, queues, limit)
+        found = {at: self.contents.invocation(at) for at in taken}
+        return {at: started(each.registration, each.state, runner_id=runner_id, now=now) for at, each in found.items()}
+
+    def put_back(self, registered_at: Position) -> None:
+        """What was chosen and not started waits again, unless it has moved."""
+        state = self.contents.state_at(registered_at)
+        if state is not None and state.status in WAITING:
+            self._requeue(registered_at)
+
+    def held(self, runner_id: str, holding: Collection[str], chosen: Collection[str]) -> Claims:
+        """`started`: what this runner holds by a claim of `chosen`; beside it what is stranded and revoked."""
+        contents = self.contents
+        places = [at for at, holder in contents.held.items() if holder == runner_id]
+        by_claim = {contents.invocation(at).state.claim_id: at for at in places}
+        new = by_claim.keys() & set(chosen)
+        stranded, revoked = compare_held(by_claim.keys() - new, holding)
+        return Claims(
+            started=self._invocations(by_claim[each] for each in new),
+            stranded=self._invocations(by_claim[each] for each in stranded),
+            revoked=revoked,
+        )
+
+    def unknown(self, tasks: Collection[str], queues: Collection[str], now: float) -> frozenset[str]:
+        """Tasks outside `tasks` for which due work waits."""
+        return self.contents.queue.unknown(now, tasks, queues)
+
+    def checkpoint(self, name: str) -> tuple[Checkpoint, Chunks] | None:
+        """The newest one, without its data, and where these are."""
+        found = self.load_checkpoint(name)
+        return None if found is None else (found, _chunks_decoder.decode(found.data))
+
+    def _invocations(self, places: Iterable[Position]) -> list[Invocation]:
+        return [self.contents.invocation(at) for at in sorted(places)]

@@ -1,0 +1,265 @@
+"""The RabbitMQ log: one stream that every process folds, so that all agree on what each message led to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from trigger_engine.errors import LogReplaced
+from trigger_engine.log.admission import check_parts
+from trigger_engine.log.bell import Bell
+from trigger_engine.log.claims import ReportedClaims
+from trigger_engine.log.contract import (
+    Accepted,
+    Batch,
+    Bookmark,
+    Checkpoint,
+    Claims,
+    Clock,
+    EventLog,
+    Invocation,
+    Outcome,
+    Part,
+    RunnerFacts,
+    RunnerRow,
+)
+from trigger_engine.log.fresh import fresh_id
+from trigger_engine.log.memory_store import Bells
+from trigger_engine_rabbitmq.checkpoints import ChunkStream
+from trigger_engine_rabbitmq.fold import LogFold
+from trigger_engine_rabbitmq.messages import (
+    Acquired,
+    Clear,
+    Heartbeat,
+    Left,
+    Released,
+    Saved,
+    Trim,
+    encode_parts,
+)
+from trigger_engine_rabbitmq.roles import RolesFold
+from trigger_engine_rabbitmq.server import Server
+from trigger_engine_rabbitmq.stream import Stream
+from trigger_engine_rabbitmq.urls import shown
+
+if TYPE_CHECKING:
+    from trigger_engine_rabbitmq.backend import RabbitMQSettings
+
+ROLES_BYTES = 4 * 1024 * 1024
+"""Of leases and heartbeats the newest: all that is current is said again every few seconds, and opening reads them."""
+ROLES_SEGMENT_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a runner would take."""
+
+    runner_id: str
+    tasks: Collection[str]
+    queues: Collection[str]
+    limit: int
+
+
+class RabbitMQLog(EventLog):
+    """One app's log in one server's streams, opened for one event loop."""
+
+    refuses_void = True
+    dense_positions = True
+    resends = True
+
+    def __init__(self, settings: RabbitMQSettings, *, app_id: str, location: str, clock: Clock) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock
+        self._fold = LogFold(location)
+        self._roles = RolesFold()
+        prefix = f"{settings.stream_prefix}.{app_id}"
+        self._log = Stream(f"{prefix}.log", {}, fold=self._fold.fold, begin=self._fold.begin)
+        self._bounded = Stream(
+            f"{prefix}.roles",
+            {"x-max-length-bytes": ROLES_BYTES, "x-stream-max-segment-size-bytes": ROLES_SEGMENT_BYTES},
+            fold=self._roles.fold,
+            begin=self._roles.begin,
+            loses_its_beginning=True,
+        )
+        self._server = Server(
+            settings.url,
+            (self._log, self._bounded),
+            shown=shown(settings.url),
+            location=location,
+            seconds=settings.timeout,
+        )
+        weakref.finalize(self, self._server.abandon).atexit = False
+        self._chunks = ChunkStream(self._server, f"{prefix}.checkpoints")
+        self._bells = Bells(Bell(self._loop), Bell(self._loop))
+        self._fold.listen(self._bells)
+        self._reported = ReportedClaims()
+        self._claiming: dict[str, asyncio.Task[list[str]]] = {}
+
+    @property
+    def log_id(self) -> str:  # type: ignore[override]
+        """The log's identity, as far as it was read."""
+        return self._fold.log_id
+
+    async def catch_up(self) -> None:
+        """Returns when both streams are connected and read. Raises BackendUnavailable, ConfigError."""
+        await self._server.sync(self._log, self._bounded)
+
+    async def append(self, parts: Sequence[Part]) -> list[Outcome]:
+        check_parts(parts)
+        content = encode_parts(parts)
+        if not parts:
+            return []
+        outcomes: list[Outcome] = await self._server.write(self._log, content)
+        return outcomes
+
+    async def follow(self, after: Bookmark, *, limit: int = 1000, wait: float = 0.0) -> Batch:
+        deadline = self._loop.time() + wait
+        is_synced = False
+        while True:
+            self._server.check()
+            last = self._bells.entries.last
+            try:
+                batch = self._fold.read(after, limit)
+            except LogReplaced:
+                # Perhaps others have only read further.
+                if is_synced:
+                    raise
+                batch = Batch([], after)
+                deadline = min(deadline, self._loop.time())
+                wait = 0.0
+            left = deadline - self._loop.time()
+            if batch.entries or (left <= 0 and (is_synced or wait > 0)):
+                return batch
+            if left <= 0:
+                await self._server.sync(self._log)
+                is_synced = True
+            else:
+                await self._bells.entries.wait(last, left)
+
+    async def tail(self) -> Bookmark:
+        await self._server.sync(self._log)
+        return self._fold.tail()
+
+    async def start(self) -> Bookmark:
+        await self._server.sync(self._log)
+        return self._fold.start()
+
+    async def claim(
+        self,
+        runner_id: str,
+        *,
+        tasks: Collection[str],
+        queues: Collection[str],
+        holding: Collection[str],
+        limit: int,
+        wait: float = 0.0,
+    ) -> Claims:
+        deadline = self._loop.time() + wait
+        wanted = _Wanted(runner_id, tasks, queues, limit)
+        while True:
+            last = self._bells.queue.last
+            now = self._clock()
+            claims = await self._claim(wanted, holding, now)
+            left = deadline - self._loop.time()
+            if left <= 0 or self._reported.is_news(runner_id, claims):
+                self._reported.told(runner_id, claims)
+                return claims
+            due = self._fold.next_due() if limit > 0 else None
+            await self._bells.queue.wait(last, left if due is None else min(left, max(due - now, 0.0)))
+
+    async def _claim(self, wanted: _Wanted, holding: Collection[str], now: float) -> Claims:
+        while (before := self._claiming.get(wanted.runner_id)) is not None:
+            # Of a call that was cancelled; what it has got is stranded.
+            await asyncio.wait([before])
+        self._server.check()
+        if wanted.limit <= 0:
+            return self._fold.held(wanted.runner_id, holding, ())
+        task = asyncio.create_task(self._start(wanted, now))
+        self._claiming[wanted.runner_id] = task
+        task.add_done_callback(lambda _: self._claiming.pop(wanted.runner_id, None))
+        task.add_done_callback(_retrieve)
+        claims = self._fold.held(wanted.runner_id, holding, await asyncio.shield(task))
+        return msgspec.structs.replace(claims, unknown=self._fold.unknown(wanted.tasks, wanted.queues, now))
+
+    async def _start(self, wanted: _Wanted, now: float) -> list[str]:
+        """Starts what is due until this brings something or nothing is left; returns the ids of the claims made."""
+        while chosen := self._fold.choose(
+            wanted.runner_id, tasks=wanted.tasks, queues=wanted.queues, limit=wanted.limit, now=now
+        ):
+            try:
+                outcomes = await self.append([(entry,) for entry in chosen.values()])
+            finally:
+                for registered_at in chosen:
+                    self._fold.put_back(registered_at)
+            if any(isinstance(outcome, Accepted) for outcome in outcomes):
+                return [entry.claim_id for entry in chosen.values()]
+        return []
+
+    async def heartbeat(self, facts: RunnerFacts, *, ttl: float) -> None:
+        await self._server.write(self._bounded, Heartbeat(facts, ttl, time.time()))
+
+    async def leave(self, runner_id: str) -> None:
+        await self._server.write(self._bounded, Left(runner_id))
+
+    async def runners(self) -> list[RunnerRow]:
+        await self._server.sync(self._bounded)
+        return self._roles.rows()
+
+    async def orphans(self, *, limit: int = 1000) -> list[Invocation]:
+        await self._server.sync(self._log)
+        alive = {row.facts.runner_id for row in await self.runners() if row.alive}
+        return self._fold.held_by_others(alive, limit)
+
+    async def acquire(self, name: str, owner: str, *, ttl: float) -> bool:
+        await self._server.sync(self._bounded)
+        grant = self._roles.next_grant(name, owner)
+        if grant is None:
+            return False
+        return bool(await self._server.write(self._bounded, Acquired(name, owner, ttl, grant, time.time())))
+
+    async def release(self, name: str, owner: str) -> None:
+        await self._server.write(self._bounded, Released(name, owner))
+
+    async def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> bool:
+        chunks = await self._chunks.store(checkpoint.data)
+        saved = Saved(name, checkpoint.term, checkpoint.bookmark, chunks)
+        return bool(await self._server.write(self._log, saved))
+
+    async def load_checkpoint(self, name: str) -> Checkpoint | None:
+        await self._server.sync(self._log)
+        found = self._fold.checkpoint(name)
+        if found is None:
+            return None
+        checkpoint, chunks = found
+        return msgspec.structs.replace(checkpoint, data=await self._chunks.load(chunks))
+
+    async def invocation(self, invocation_id: str) -> Invocation | None:
+        await self._server.sync(self._log)
+        return self._fold.invocation(invocation_id)
+
+    async def trim(self, before: Bookmark, *, keys_before: float, limit: int = 10_000) -> int:
+        said: int | LogReplaced | None = await self._server.write(self._log, Trim(before, keys_before, limit))
+        if isinstance(said, LogReplaced):
+            raise said
+        return said or 0
+
+    async def clear(self) -> None:
+        await self._server.write(self._log, Clear(fresh_id()))
+        await self._server.write(self._bounded, Released())
+
+    async def close(self) -> None:
+        self._fold.unlisten(self._bells)
+        await self._server.aclose()
+        self._bells.entries.ring()
+        self._bells.queue.ring()
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,130 @@
+"""What the messages of the streams hold. Fields are only ever added at the end, with a default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from trigger_engine.entries.encoding import decode_entry, encode_entry
+from trigger_engine.entries.facts import Position
+from trigger_engine.errors import SerializationError
+from trigger_engine.log.contract import Bookmark, Part, RunnerFacts
+
+VERSION = b"\x01"
+
+
+class Barrier(msgspec.Struct, frozen=True, array_like=True, tag="barrier"):
+    """Nothing: whoever reads it back has read what stood before it."""
+
+
+class Append(msgspec.Struct, frozen=True, array_like=True, tag="append"):
+    """Parts, each as its encoded entries."""
+
+    parts: list[list[bytes]]
+
+
+class Trim(msgspec.Struct, frozen=True, array_like=True, tag="trim"):
+    """Up to `limit` entries before a bookmark go."""
+
+    before: Bookmark
+    keys_before: float
+    limit: int
+
+
+class Clear(msgspec.Struct, frozen=True, array_like=True, tag="clear"):
+    """Everything before this message goes; the log is `log_id` from here on."""
+
+    log_id: str
+
+
+class Chunks(msgspec.Struct, frozen=True, array_like=True):
+    """Where a checkpoint's bytes are: `count` messages of one `key`, the first at `offset` of their stream."""
+
+    key: str
+    offset: int
+    count: int
+
+
+class Saved(msgspec.Struct, frozen=True, array_like=True, tag="checkpoint"):
+    """A checkpoint whose bytes are already stored."""
+
+    name: str
+    term: Position
+    bookmark: Bookmark
+    chunks: Chunks
+
+
+class Acquired(msgspec.Struct, frozen=True, array_like=True, tag="acquired"):
+    """An owner takes or keeps a lease. `grant`: the number of the owner in a row; `sent`: seconds since 1970."""
+
+    name: str
+    owner: str
+    ttl: float
+    grant: int
+    sent: float
+
+
+class Released(msgspec.Struct, frozen=True, array_like=True, tag="released"):
+    """An owner frees a lease; without a name everybody's are freed."""
+
+    name: str | None = None
+    owner: str = ""
+
+
+class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
+    """A runner lives for `ttl` seconds more; `sent`: seconds since 1970."""
+
+    facts: RunnerFacts
+    ttl: float
+    sent: float
+
+
+class Left(msgspec.Struct, frozen=True, array_like=True, tag="left"):
+    """A runner stopped by itself."""
+
+    runner_id: str
+
+
+Content = Barrier | Append | Trim | Clear | Saved | Acquired | Released | Heartbeat | Left
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True):
+    """The writer's `number`-th message. `candidate`: the log's identity if no message stands before this one."""
+
+    writer: str
+    number: int
+    candidate: str
+    content: Content
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Message)
+
+
+def encode_message(message: Message) -> bytes:
+    """The body of a message."""
+    return VERSION + _encoder.encode(message)
+
+
+def decode_message(body: bytes) -> Message:
+    """Raises SerializationError where it is damaged or of a newer version of this package."""
+    try:
+        if body[:1] != VERSION:
+            raise msgspec.DecodeError(f"version {body[:1]!r}")
+        return _decoder.decode(memoryview(body)[1:])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise SerializationError(
+            f"a message of the log's stream cannot be read ({exc}): it was written by a newer trigger-engine-rabbitmq "
+            "(upgrade), or by another program"
+        ) from exc
+
+
+def encode_parts(parts: Sequence[Part]) -> Append:
+    """Raises SerializationError where an entry cannot be encoded."""
+    return Append([[encode_entry(entry) for entry in part] for part in parts])
+
+
+def decode_parts(append: Append) -> list[Part]:
+    """Raises SerializationError where an entry is damaged or of a newer version."""
+    return [tuple(map(decode_entry, part)) for part in append.parts]

@@ -1,0 +1,56 @@
+"""Where a stream ends now. RabbitMQ tells it only by a message that is written and read back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+from aio_pika.abc import AbstractConnection
+from aiormq import spec
+from aiormq.abc import AbstractChannel, DeliveredMessage
+
+from trigger_engine.log.fresh import fresh_id
+from trigger_engine_rabbitmq.messages import Barrier, Message, encode_message
+from trigger_engine_rabbitmq.receiver import offset_of
+
+CLOSING_SECONDS = 2.0
+"""Seconds that a server has to take part in the end of a connection or channel."""
+
+PERSISTENT = spec.Basic.Properties(delivery_mode=2)
+
+
+async def offset_of_next_message(connection: AbstractConnection, name: str) -> int:
+    """Where a message stands that is written now. Raises what aiormq raises, ConnectionError."""
+    body = encode_message(Message(fresh_id(), 1, fresh_id(), Barrier()))
+    opened = await connection.channel(publisher_confirms=False)
+    channel = await opened.get_underlay_channel()
+    try:
+        found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def receive(message: DeliveredMessage) -> None:
+            if bytes(message.body) == body and not found.done():
+                found.set_result(offset_of(message))
+
+        await opened.set_qos(10_000)
+        await channel.basic_consume(name, receive, no_ack=False, arguments={"x-stream-offset": "next"})
+        await channel.basic_publish(body, routing_key=name, properties=PERSISTENT)
+        return await unless_closed(found, channel)
+    finally:
+        await give_up(opened.close(), CLOSING_SECONDS)
+
+
+async def give_up(closing: Awaitable[object], seconds: float) -> None:
+    """Closes what may be lost already, or whose server may hang: it is not waited for longer than this."""
+    task = asyncio.ensure_future(closing)
+    # A timeout would have to cancel what may swallow that.
+    await asyncio.wait([task], timeout=seconds)
+    if not task.cancel() and not task.cancelled():
+        task.exception()
+
+
+async def unless_closed(found: asyncio.Future[int], channel: AbstractChannel) -> int:
+    """The result of a future. Raises ConnectionError when the channel is closed before."""
+    await asyncio.wait([found, channel.closing], return_when=asyncio.FIRST_COMPLETED)
+    if not found.done():
+        raise ConnectionError("the channel was closed")
+    return found.result()

@@ -1,0 +1,77 @@
+"""The reading side of a stream on one connection: hands each message on, and acknowledges."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, cast
+
+from aiormq.abc import AbstractChannel, DeliveredMessage
+
+from trigger_engine_rabbitmq.stream import Stream
+
+PREFETCH = 2_000
+"""Messages that the server sends ahead of the acknowledgements."""
+ACKNOWLEDGED_AT_ONCE = 500
+ACKNOWLEDGED_AFTER = 5.0
+"""Seconds after which what was read is acknowledged in any case, else the server closes the channel some day."""
+
+
+class End(Protocol):
+    """Ends the connection, for a reason."""
+
+    def __call__(self, exc: BaseException | None = None) -> None: ...
+
+
+class Receiver:
+    """Reads until something is wrong with a message; then nothing more of this connection counts."""
+
+    def __init__(self, stream: Stream, channel: AbstractChannel, end: End) -> None:
+        self._stream = stream
+        self._channel = channel
+        self._end = end
+        self._ended = False
+        self._unacknowledged = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Future[None]] = set()
+
+    async def receive(self, message: DeliveredMessage) -> None:
+        """The next message."""
+        if self._ended:
+            return
+        try:
+            self._stream.receive(offset_of(message), bytes(message.body))
+        except Exception as exc:
+            self._ended = True
+            self._end(exc)
+            return
+        self._unacknowledged += 1
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._unacknowledged >= ACKNOWLEDGED_AT_ONCE:
+            self._acknowledge(tag_of(message))
+        else:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(ACKNOWLEDGED_AFTER, self._acknowledge, tag_of(message))
+
+    def _acknowledge(self, tag: int) -> None:
+        self._unacknowledged, self._timer = 0, None
+        if not self._channel.is_closed:
+            task = asyncio.ensure_future(self._channel.basic_ack(tag, multiple=True, wait=False))
+            self._tasks.add(task)
+            task.add_done_callback(self._acknowledged)
+
+    def _acknowledged(self, task: asyncio.Future[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            # That the channel was closed meanwhile is told elsewhere.
+            task.exception()
+
+
+def offset_of(message: DeliveredMessage) -> int:
+    """Where a message stands in its stream."""
+    return cast(int, (message.header.properties.headers or {})["x-stream-offset"])
+
+
+def tag_of(message: DeliveredMessage) -> int:
+    """What acknowledges a message."""
+    return cast(int, message.delivery.delivery_tag)  # type: ignore[union-attr]

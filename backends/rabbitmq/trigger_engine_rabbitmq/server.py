@@ -1,0 +1,288 @@
+"""The connection of one open log: made anew whenever it is lost, until the log is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import AbstractChannel
+from aiormq.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelAccessRefused,
+    ChannelPreconditionFailed,
+    ProbableAuthenticationError,
+)
+
+from trigger_engine.errors import BackendUnavailable, ConfigError, TriggerEngineError
+from trigger_engine_rabbitmq.messages import Barrier, Content
+from trigger_engine_rabbitmq.probing import CLOSING_SECONDS, PERSISTENT, give_up, offset_of_next_message
+from trigger_engine_rabbitmq.receiver import PREFETCH, End, Receiver
+from trigger_engine_rabbitmq.stream import Stream, StreamReplaced
+
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 1.0
+"""Seconds between attempts; the pause doubles."""
+
+LONGEST_STEP = 10.0
+"""Seconds after which a connection is not waited for, but made anew."""
+
+LAST_SECONDS = 0.1
+"""Seconds that a server has to take part in the end of a connection, also when the loop itself ends."""
+
+REFUSED = (AuthenticationError, ProbableAuthenticationError, ChannelAccessRefused, ChannelPreconditionFailed)
+LOST = (AMQPError, OSError, TimeoutError, RuntimeError)
+
+
+class Server:
+    """Keeps the streams of one open log connected."""
+
+    def __init__(self, url: str, streams: Sequence[Stream], *, shown: str, location: str, seconds: float) -> None:
+        self._url = url
+        self._streams = streams
+        self._shown = shown
+        self._location = location
+        self._seconds = seconds
+        self._step_seconds = min(seconds / 2, LONGEST_STEP)
+        self._loop = asyncio.get_running_loop()
+        self._lost = asyncio.Event()
+        self._cause: BaseException | None = None
+        self._refusal: TriggerEngineError | None = None
+        self._closed = False
+        self._waiting: set[asyncio.Future[Any]] = set()
+        self._barriers: dict[str, asyncio.Task[None]] = {}
+        self._connection: AbstractConnection | None = None
+        self._task = asyncio.create_task(self._keep_connected(), name="trigger-engine rabbitmq")
+
+    async def write(self, stream: Stream, content: Content) -> Any:
+        """Writes a message and returns what it led to. Raises BackendUnavailable, ConfigError."""
+        self.check()
+        number, future = stream.write(content)
+        self._waiting.add(future)
+        try:
+            done, _ = await asyncio.wait([future], timeout=self._seconds)
+        finally:
+            self._waiting.discard(future)
+        self.check()
+        if done:
+            return future.result()
+        stream.withdraw(number)
+        # A server that hangs gets another chance, by another connection.
+        self._lost.set()
+        raise self.unavailable()
+
+    async def sync(self, *streams: Stream) -> None:
+        """Returns when everything was read that stood in the streams when this was called. Calls share one message."""
+        for stream in streams:
+            # One that is under way may have been sent before this call.
+            before = self._barriers.get(stream.name)
+            if before is None:
+                before = self._barrier(stream)
+                await asyncio.shield(before)
+            else:
+                await asyncio.wait([before])
+                after = self._barriers.get(stream.name)
+                await asyncio.shield(after if after is not None else self._barrier(stream))
+
+    def _barrier(self, stream: Stream) -> asyncio.Task[None]:
+        task = asyncio.create_task(self.write(stream, Barrier()))
+        self._barriers[stream.name] = task
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if self._barriers.get(stream.name) is task:
+                del self._barriers[stream.name]
+            if not task.cancelled():
+                task.exception()
+
+        task.add_done_callback(ended)
+        return task
+
+    def check(self) -> None:
+        """Raises what keeps the log from being used at all."""
+        if self._closed:
+            raise BackendUnavailable(f"the log in {self._location} was closed: open it again")
+        if self._refusal is not None:
+            raise self._refusal
+
+    def unavailable(self) -> BackendUnavailable:
+        """What to raise when the time is up."""
+        cause = self._cause
+        told = "it does not answer" if cause is None else str(cause) or type(cause).__name__
+        return BackendUnavailable(
+            f"{self._shown} cannot be used, tried for {self._seconds:g} s ({told}): "
+            f"see that it runs where url says, {self._location}"
+        )
+
+    async def channel(self) -> AbstractChannel:
+        """A channel of its own on the connection, for the caller to close. Raises what aiormq raises."""
+        self.check()
+        if self._connection is None:
+            raise ConnectionError("not connected")
+        channel = await self._connection.channel(publisher_confirms=True)
+        return await channel.get_underlay_channel()
+
+    async def insist(self, attempt: Any) -> Any:
+        """What `attempt` returns, made again while connections break. Raises BackendUnavailable, ConfigError."""
+        deadline = self._loop.time() + self._seconds
+        while True:
+            self.check()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    return await attempt()
+            except LOST as exc:
+                if self._loop.time() >= deadline:
+                    self._cause = self._cause or exc
+                    raise self.unavailable() from exc
+                await asyncio.sleep(FIRST_PAUSE)
+
+    def abandon(self) -> None:
+        """Ends everything, from any thread, without a word: nobody can use it any more."""
+        self._closed = True
+        # A loop that is closed has ended the task.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._task.cancel)
+
+    async def aclose(self) -> None:
+        """Ends everything; twice is harmless."""
+        self._closed = True
+        for future in list(self._waiting):
+            if not future.done():
+                future.set_result(None)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _keep_connected(self) -> None:
+        this = asyncio.current_task()
+        assert this is not None
+        pause = 0.0
+        # aiormq swallows cancellations now and then: what was asked for is looked up.
+        while not this.cancelling():
+            began = self._loop.time()
+            try:
+                await self._connect(this)
+            except StreamReplaced:
+                continue
+            except REFUSED as exc:
+                self._refuse(self._refused(exc))
+                return
+            except TriggerEngineError as exc:
+                self._refuse(exc)
+                return
+            except asyncio.CancelledError as exc:
+                # aiormq cancels what waits on a connection that ends.
+                if this.cancelling():
+                    raise
+                self._cause = exc
+            except Exception as exc:
+                self._cause = exc
+            if self._loop.time() - began > LONGEST_PAUSE:
+                pause = 0.0
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # nosec B311
+            pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
+
+    def _refused(self, exc: AMQPError) -> ConfigError:
+        return ConfigError(
+            f"{self._shown} refuses this user or these streams ({exc}): correct user and password in url, its rights, "
+            f"or what else made {self._location}"
+        )
+
+    def _refuse(self, exc: TriggerEngineError) -> None:
+        self._refusal = exc
+        for future in list(self._waiting):
+            if not future.done():
+                future.set_result(None)
+
+    async def _connect(self, this: asyncio.Task[None]) -> None:
+        """One connection, from its beginning to its end."""
+        self._lost.clear()
+        connection = await _connected(self._url, self._step_seconds)
+        ended: asyncio.Future[Any] = self._loop.create_future()
+
+        def end(exc: BaseException | None = None) -> None:
+            if not ended.done():
+                ended.set_exception(exc or ConnectionError("the connection was closed"))
+
+        tasks: list[asyncio.Future[Any]] = []
+        try:
+            connection.close_callbacks.add(lambda _, exc: end(exc))
+            for stream in self._streams:
+                async with asyncio.timeout(self._step_seconds):
+                    channel = await self._subscribe(connection, stream, end)
+                sending = asyncio.create_task(self._send(stream, channel, end))
+                # However it ends, also when aiormq cancels it.
+                sending.add_done_callback(lambda _: end())
+                tasks.append(sending)
+            if this.cancelling():
+                return
+            self._connection = connection
+            lost: asyncio.Future[Any] = asyncio.ensure_future(self._lost.wait())
+            tasks.append(lost)
+            await asyncio.wait({ended, lost}, return_when=asyncio.FIRST_COMPLETED)
+            self._cause = ended.exception() if ended.done() else None
+            if isinstance(self._cause, (StreamReplaced, TriggerEngineError)):
+                raise self._cause
+        finally:
+            self._connection = None
+            for task in tasks:
+                task.cancel()
+            if not ended.cancel():
+                ended.exception()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            # Where nobody has closed the log the loop ends, and with it what the connection needs for a farewell.
+            is_farewell = self._closed or not this.cancelling()
+            await close_quietly(connection, CLOSING_SECONDS if is_farewell else LAST_SECONDS)
+
+    async def _subscribe(self, connection: AbstractConnection, stream: Stream, end: End) -> AbstractChannel:
+        opened = await connection.channel(publisher_confirms=False)
+        await opened.declare_queue(stream.name, durable=True, arguments=stream.arguments)
+        if stream.next and await offset_of_next_message(connection, stream.name) < stream.next:
+            # To read on from a place behind the end would be to wait for ever.
+            stream.start_anew()
+        await opened.set_qos(PREFETCH)
+        channel = await opened.get_underlay_channel()
+        channel.closing.add_done_callback(lambda _: end())
+        channel.on_consumer_cancel_callbacks.add(lambda _: end(ConnectionError(f"{stream.name} was deleted")))
+        receiver = Receiver(stream, channel, end)
+        await channel.basic_consume(
+            stream.name, receiver.receive, no_ack=False, arguments={"x-stream-offset": stream.reconnect()}
+        )
+        return channel
+
+    async def _send(self, stream: Stream, channel: AbstractChannel, end: End) -> None:
+        try:
+            while True:
+                stream.changed.clear()
+                while (unsent := stream.unsent()) is not None:
+                    await publish(channel, stream.name, unsent[1])
+                await stream.changed.wait()
+        except LOST as exc:
+            end(exc)
+
+
+async def _connected(url: str, seconds: float) -> AbstractConnection:
+    """A new connection. Raises what aiormq raises, OSError, TimeoutError."""
+    connecting = asyncio.ensure_future(aio_pika.connect(url, timeout=seconds))
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        # In the middle of it aiormq leaves much behind.
+        await asyncio.wait([connecting], timeout=CLOSING_SECONDS)
+        if connecting.done() and not connecting.cancelled() and connecting.exception() is None:
+            await close_quietly(connecting.result())
+        connecting.cancel()
+        raise
+
+
+async def publish(channel: AbstractChannel, name: str, body: bytes) -> None:
+    """Sends a message to a stream; that it arrived is seen by reading it. Raises what aiormq raises."""
+    await channel.basic_publish(body, routing_key=name, properties=PERSISTENT)
+
+
+async def close_quietly(connection: AbstractConnection, seconds: float = CLOSING_SECONDS) -> None:
+    """Closes a connection that may be lost, or whose server may hang."""
+    await give_up(connection.close(), seconds)

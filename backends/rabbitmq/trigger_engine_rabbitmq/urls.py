@@ -1,0 +1,15 @@
+"""The form of `url`."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit, urlunsplit
+
+
+def shown(url: str) -> str:
+    """The URL without user, password and options. Raises ValueError with what is wrong."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"amqp", "amqps"}:
+        raise ValueError("url must begin with amqp:// or amqps:// (TLS)")
+    if not parts.hostname:
+        raise ValueError("url must be amqp://USER:PASSWORD@HOST:PORT/VHOST")
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
