@@ -132,7 +132,7 @@ def architecture(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def demo(session: nox.Session) -> None:
-    """The demo; arguments go to it: `--monitor` shows it in a browser, `redis` is played beside a server of its own."""
+    """The demo; arguments go to it. `--monitor`: in a browser; `redis`, `mongodb`: beside a server of its own."""
     words, demo = list(session.posargs), ["python", "examples/trigger_demo/sample.py"]
     if words and words[0] in {Path(folder).name for folder in BACKENDS}:
         name = words.pop(0)

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 STOPPING = 10.0
-BACKENDS = {"sqlite": "SQLiteTrigger", "redis": "RedisTrigger", "rabbitmq": "RabbitMQTrigger"}
+BACKENDS = {
+    "sqlite": "SQLiteTrigger",
+    "redis": "RedisTrigger",
+    "mongodb": "MongoTrigger",
+    "rabbitmq": "RabbitMQTrigger",
+}
 
 
 def main() -> int:

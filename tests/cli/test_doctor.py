@@ -298,3 +298,15 @@ def test_it_tells_what_the_backend_finds_of_its_server(invoke: Invoke) -> None:
     well = found(invoke, "shop:app", check="backend", level="ok")
     assert any(text.startswith("Valkey 9.") for text in well)
     assert invoke("doctor", "shop:app").exit_code == 0
+
+
+@pytest.mark.servers
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("store", ["mongodb"], indirect=True)
+def test_it_tells_what_the_backend_finds_of_its_replica_set(invoke: Invoke) -> None:
+    emit("shop:app", "user.login", runner=True)
+    (warned,) = found(invoke, "shop:app", check="backend", level="warning")
+    assert warned.startswith("the replica set rs0 has one member that keeps data")
+    well = found(invoke, "shop:app", check="backend", level="ok")
+    assert any("on the disks of a majority of the members (w majority, j)" in text for text in well)
+    assert invoke("doctor", "shop:app").exit_code == 0

@@ -130,6 +130,7 @@ UNREACHABLE = {
         "127.0.0.1:1/ cannot be used",
     ),
     "redis": ({"REDIS__URL": "redis://127.0.0.1:1", "REDIS__TIMEOUT": "0.1"}, "127.0.0.1:1 cannot be used"),
+    "mongodb": ({"MONGODB__URL": "mongodb://127.0.0.1:1", "MONGODB__TIMEOUT": "0.1"}, "127.0.0.1:1 cannot be used"),
 }
 
 

@@ -18,7 +18,7 @@ from trigger_engine.config.settings import KNOWN_SECTIONS
 from trigger_engine.log.plugins import find_backend
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
-PLUGINS = ["RedisTrigger", "RabbitMQTrigger"]
+PLUGINS = ["RedisTrigger", "MongoTrigger", "RabbitMQTrigger"]
 HEAD = "| Key | Default | Unit | Meaning |\n|---|---|---|---|\n"
 
 

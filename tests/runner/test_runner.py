@@ -194,16 +194,17 @@ async def test_entering_can_be_cancelled_while_the_lifespan_hangs(make_app: Make
 
 async def test_a_stopping_runner_lets_its_tasks_finish_and_claims_no_more(make_app: MakeApp) -> None:
     app = make_app(concurrency=1)
-    gate = asyncio.Event()
+    begun, gate = asyncio.Event(), asyncio.Event()
 
     @app.task
     async def work() -> None:
+        begun.set()
         await gate.wait()
 
     async with app:
         runner = await app.runner().__aenter__()
         first, second = await work(), await work()
-        await wait_until(lambda: is_running(first))
+        await begun.wait()
         leaving = asyncio.create_task(runner.__aexit__(None, None, None))
         await asyncio.sleep(0)
         gate.set()
@@ -237,7 +238,8 @@ async def test_what_is_not_done_in_time_is_handed_back_uncounted(make_app: MakeA
 async def test_a_task_that_ignores_its_cancellation_does_not_keep_the_runner(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trigger_engine.runner.worker._LAST_SETTLE", 0.05)
+    # Enough for the hand-back that then follows, on a server that asks its disk, too.
+    monkeypatch.setattr("trigger_engine.runner.worker._LAST_SETTLE", 0.5)
     app = make_app(shutdown_timeout=0.05)
     ended = asyncio.Event()
 

@@ -44,6 +44,10 @@ def _redis(_: Path, servers: SharedServers) -> Settings:
     return {"trigger_cls": "RedisTrigger", "redis": {"url": servers.url("redis"), "key_prefix": f"test-{fresh_id()}"}}
 
 
+def _mongodb(_: Path, servers: SharedServers) -> Settings:
+    return {"trigger_cls": "MongoTrigger", "mongodb": {"url": servers.url("mongodb"), "database": f"test-{fresh_id()}"}}
+
+
 def _rabbitmq(_: Path, servers: SharedServers) -> Settings:
     place = {"url": servers.url("rabbitmq"), "stream_prefix": f"test-{fresh_id()}"}
     return {"trigger_cls": "RabbitMQTrigger", "rabbitmq": place}
@@ -53,11 +57,12 @@ STORES: dict[str, Callable[[Path, SharedServers], Settings]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     "redis": _redis,
+    "mongodb": _mongodb,
     "rabbitmq": _rabbitmq,
 }
 """By name, how a test gets an empty store. A further backend is one more line here."""
 
-SERVER_BACKENDS = frozenset({"redis", "rabbitmq"})
+SERVER_BACKENDS = frozenset({"redis", "mongodb", "rabbitmq"})
 """Those that need a server; their tests have the marker `servers`."""
 
 ALL = [pytest.param(name, marks=[pytest.mark.servers] * (name in SERVER_BACKENDS), id=name) for name in STORES]

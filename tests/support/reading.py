@@ -47,17 +47,23 @@ async def is_running(invocation: Invocation[Any]) -> bool:
 
 
 async def statuses(app: TriggerEngine, invocation: Invocation[Any] | str) -> list[str]:
-    """The statuses of an invocation, in the order in which the log has them; no entry may be void."""
+    """The statuses of an invocation, in the order in which the log has them.
+
+    No entry may be void, unless the log stores void ones.
+    """
+    log = (await app._connections.session()).log
     wanted = invocation if isinstance(invocation, str) else invocation.invocation_id
     state: InvocationState | None = None
     seen: list[str] = []
-    for entry in await entries(app):
+    for entry in await entries_of(log):
         if isinstance(entry, (InvocationRegistered, TriggerFired)) and entry.invocation_id == wanted:
             state = InvocationState()
             seen.append("registered")
         elif isinstance(entry, StatusEntry) and entry.invocation_id == wanted:
             assert state is not None, "a status before the registration"
             moved = move(state, entry)
+            if isinstance(moved, str) and not log.refuses_void:
+                continue
             assert isinstance(moved, InvocationState), moved
             seen += statuses_reached(state.status, moved.status)
             state = moved

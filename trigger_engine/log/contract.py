@@ -165,6 +165,8 @@ class EventLog(ABC):
     log_id: str
     refuses_void: ClassVar[bool]
     """True when void parts are refused at append; else they are stored and dropped by every fold."""
+    refuses_stale: ClassVar[bool] = False
+    """True when all are refused but status entries: what is void by its term, or by an id that is there already."""
     dense_positions: ClassVar[bool] = False
     """True when each entry stands right behind the one before it, so that a gap means a loss."""
     resends: ClassVar[bool] = False

@@ -42,6 +42,11 @@ class FaultyLog(EventLog):
         return self.inner.refuses_void
 
     @property
+    def refuses_stale(self) -> bool:  # type: ignore[override]
+        """As the inner log."""
+        return self.inner.refuses_stale
+
+    @property
     def dense_positions(self) -> bool:  # type: ignore[override]
         """As the inner log."""
         return self.inner.dense_positions

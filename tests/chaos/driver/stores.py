@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.driver import rabbitmq_store, redis_store
+from tests.chaos.driver import mongodb_store, rabbitmq_store, redis_store
 from trigger_engine.log.sqlite import appending
 
 
@@ -57,6 +57,9 @@ STORES = {
     "sqlite": ChaosStore(_sqlite_settings, _die_in_sqlite_append),
     "redis": ChaosStore(
         redis_store.settings, redis_store.die_in_append, redis_store.running_server, redis_store.FAULTS
+    ),
+    "mongodb": ChaosStore(
+        mongodb_store.settings, mongodb_store.die_in_append, mongodb_store.running_server, mongodb_store.FAULTS
     ),
     "rabbitmq": ChaosStore(
         rabbitmq_store.settings, rabbitmq_store.die_in_append, rabbitmq_store.running_server, rabbitmq_store.FAULTS

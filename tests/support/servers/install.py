@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
 import sys
 
 PROGRAMS = {"redis-server": "redis-server", "rabbitmq-server": "rabbitmq-server"}
-"""The Debian package of each program."""
+LIBRARIES = {"libcurl.so.4": "libcurl4", "libssl.so.3": "libssl3"}
+"""The Debian package of each program, and of each library that mongod needs."""
 
 
 def main() -> None:
     """Installs what is missing, as root with apt-get."""
     missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+    missing += [package for library, package in LIBRARIES.items() if not _is_there(library)]
     if not missing:
         return
     if shutil.which("apt-get") is None or os.geteuid() != 0:
@@ -27,6 +30,14 @@ def main() -> None:
         done = subprocess.run(["apt-get", "-q", *words], env=environment, stdin=subprocess.DEVNULL, check=False)
         if done.returncode:
             print(f"apt-get {words[0]} failed: {', '.join(missing)} cannot be installed", file=sys.stderr)
+
+
+def _is_there(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

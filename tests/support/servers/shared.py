@@ -1,7 +1,7 @@
 """The servers that all tests of one pytest process share: started by the first test that needs one, ended at the end.
 
 Each worker of pytest-xdist has its own. A variable of the environment puts a server of yours in the place of one:
-TEST_REDIS_URL, TEST_REDIS_7_URL, TEST_RABBITMQ_URL. Tests keep apart by names of their own (a prefix, a database),
+TEST_REDIS_URL, TEST_REDIS_7_URL, TEST_MONGODB_URL, TEST_RABBITMQ_URL. Tests keep apart by names of their own,
 never by emptying a server. A further server is one more module beside this one and one more line in SERVERS.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.servers.mongodb_servers import MongoServer
 from tests.support.servers.private_server import PrivateServer
 from tests.support.servers.rabbitmq_servers import RabbitMQServer
 from tests.support.servers.redis_servers import RedisServer, ValkeyServer
@@ -21,6 +22,7 @@ from tests.support.servers.redis_servers import RedisServer, ValkeyServer
 SERVERS: dict[str, Callable[[Path], PrivateServer]] = {
     "redis": ValkeyServer,
     "redis_7": RedisServer,
+    "mongodb": MongoServer,
     "rabbitmq": RabbitMQServer,
 }
 """By name; the variable of `redis` is TEST_REDIS_URL."""

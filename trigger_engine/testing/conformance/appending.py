@@ -8,11 +8,21 @@ from typing import cast
 import msgspec
 import pytest
 
+from trigger_engine.core.lifecycle import InvocationState, InvocationStatus
 from trigger_engine.entries.facts import AnyEntry, EventEmitted
 from trigger_engine.errors import SerializationError
+from trigger_engine.log.claims import started
 from trigger_engine.log.contract import Accepted, EventLog, Refused
-from trigger_engine.testing.conformance.harness import LogHarness, LogSuite, append, assert_void, ids, read_all
-from trigger_engine.testing.conformance.sample_entries import elected, event, fired, judged, registration
+from trigger_engine.testing.conformance.harness import (
+    LogHarness,
+    LogSuite,
+    append,
+    assert_stale,
+    ids,
+    read_all,
+    tells_stale,
+)
+from trigger_engine.testing.conformance.sample_entries import TIME, elected, event, fired, judged, registration
 
 
 class AppendingSuite(LogSuite):
@@ -117,19 +127,19 @@ class TermsSuite(LogSuite):
         old = await append(log, elected("l1"))
         new = await append(log, elected("l2", runner_id="runner-2"))
         (outcome,) = await log.append([(judged("j1", old),)])
-        assert_void(log, outcome)
+        assert_stale(log, outcome)
         await append(log, judged("j2", new))
 
     async def test_a_term_that_never_was_is_refused(self, log: EventLog) -> None:
         await append(log, event("a"))
         (outcome,) = await log.append([(judged("j1", 1),)])
-        assert_void(log, outcome)
+        assert_stale(log, outcome)
 
     async def test_a_judgement_of_what_is_not_there_is_refused(self, log: EventLog) -> None:
         term = await append(log, elected("l1"))
         ahead = (await log.tail()).position + 1_000_000
         (outcome,) = await log.append([(fired("r1", term), judged("j1", term, ahead))])
-        if log.refuses_void:
+        if tells_stale(log):
             assert isinstance(outcome, Refused)
             assert await ids(log) == ["l1"]
 
@@ -137,10 +147,10 @@ class TermsSuite(LogSuite):
         old = await append(log, elected("l1"))
         await append(log, elected("l2"))
         outcomes = await log.append([(event("a"),), (judged("j1", old), fired("r1", old)), (event("b"),)])
-        assert_void(log, outcomes[1])
+        assert_stale(log, outcomes[1])
         assert isinstance(outcomes[0], Accepted)
         assert isinstance(outcomes[2], Accepted)
-        if log.refuses_void:
+        if tells_stale(log):
             assert await ids(log) == ["l1", "l2", "a", "b"]
         assert await log.invocation(fired("r1", old).invocation_id) is None
 
@@ -149,7 +159,23 @@ class TermsSuite(LogSuite):
         outcomes = await log.append([(judged("j1", term),), (elected("l2"),), (judged("j2", term),)])
         assert isinstance(outcomes[0], Accepted)
         assert isinstance(outcomes[1], Accepted)
-        assert_void(log, outcomes[2])
+        assert_stale(log, outcomes[2])
+
+    async def test_the_start_of_a_run_that_is_refused_is_refused_too(self, log: EventLog) -> None:
+        old = await append(log, elected("l1"))
+        new = await append(log, elected("l2"))
+        run = fired("r1", old)
+        start = started(run, InvocationState(), runner_id="runner-1", now=TIME)
+        outcomes = await log.append([(run, judged("j1", old)), (start,), (event("a"),)])
+        assert_stale(log, outcomes[0])
+        assert_stale(log, outcomes[1])
+        assert isinstance(outcomes[2], Accepted)
+        if tells_stale(log):
+            assert await ids(log) == ["l1", "l2", "a"]
+        await append(log, fired("r1", new))
+        found = await log.invocation(run.invocation_id)
+        assert found is not None
+        assert found.state.status is InvocationStatus.REGISTERED
 
     async def test_a_leader_of_another_name_replaces_nobody(self, log: EventLog) -> None:
         term = await append(log, elected("l1", name="match"))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from trigger_engine.core.lifecycle import InvocationState, InvocationStatus
 from trigger_engine.entries.facts import Claimed, Started
+from trigger_engine.log.claims import started
 from trigger_engine.log.contract import Claims, EventLog, Invocation
 from trigger_engine.testing.conformance.harness import PATIENCE, LogHarness, LogSuite, append, eventually, read_all
 from trigger_engine.testing.conformance.sample_entries import (
     TASK,
+    TIME,
     cancelled,
     elected,
     fired,
@@ -44,6 +46,24 @@ async def claim_one(log: EventLog, runner_id: str = "runner-1", *, holding: Coll
 def names(invocations: Collection[Invocation]) -> list[str]:
     """Invocation ids."""
     return [invocation.registration.invocation_id for invocation in invocations]
+
+
+class _View(Collection[str]):
+    """What a runner holds, as it is when the log reads it. `read`: what that was."""
+
+    def __init__(self, held: Collection[str]) -> None:
+        self._held = held
+        self.read: frozenset[str] = frozenset()
+
+    def __iter__(self) -> Iterator[str]:
+        self.read = frozenset(self._held)
+        return iter(self.read)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __contains__(self, claim_id: object) -> bool:
+        return claim_id in self._held
 
 
 class ClaimingSuite(LogSuite):
@@ -211,6 +231,29 @@ class HoldingSuite(LogSuite):
             async with asyncio.timeout(PATIENCE):
                 claims = await waiting
             assert (names(claims.started), claims.revoked) == (["i2"], frozenset())
+
+    async def test_what_is_begun_during_a_look_is_not_revoked(self, harness: LogHarness) -> None:
+        async with await harness.open() as log:
+            held: set[str] = set()
+            appended = asyncio.Event()
+
+            async def look() -> None:
+                while not appended.is_set():
+                    holding = _View(held)
+                    claims = await claim(log, holding=holding, limit=0)
+                    assert not claims.revoked & holding.read
+                    await asyncio.sleep(0)
+
+            async def begin() -> None:
+                for number in range(50):
+                    call = registration(f"i{number}")
+                    start = started(call, InvocationState(), runner_id="runner-1", now=TIME)
+                    await log.append([(call,), (start,)])
+                    held.add(start.claim_id)
+                appended.set()
+
+            await asyncio.gather(look(), begin())
+            assert (await claim(log, holding=held, limit=0)) == Claims()
 
     async def test_another_runner_sees_none_of_it(self, log: EventLog) -> None:
         await append(log, registration("i1"))

@@ -91,6 +91,16 @@ def assert_void(log: EventLog, outcome: Outcome) -> None:
     assert isinstance(outcome, Refused) == log.refuses_void, outcome
 
 
+def assert_stale(log: EventLog, outcome: Outcome) -> None:
+    """A part that is void by its term is refused by logs that can tell at least that."""
+    assert isinstance(outcome, Refused) == tells_stale(log), outcome
+
+
+def tells_stale(log: EventLog) -> bool:
+    """True where no void entry of a leader is stored."""
+    return log.refuses_void or log.refuses_stale
+
+
 async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
     """Waits until a projection has followed; a log that does all in one step meets the check at once."""
     async with asyncio.timeout(PATIENCE):

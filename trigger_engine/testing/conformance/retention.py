@@ -8,7 +8,7 @@ from trigger_engine.core.lifecycle import InvocationStatus
 from trigger_engine.errors import LogReplaced, LogTrimmed
 from trigger_engine.log.contract import Bookmark, Checkpoint, Claims, EventLog, Invocation
 from trigger_engine.testing.conformance.claiming import claim, claim_one
-from trigger_engine.testing.conformance.harness import LogHarness, LogSuite, append, assert_void, ids, read_all
+from trigger_engine.testing.conformance.harness import LogHarness, LogSuite, append, assert_stale, ids, read_all
 from trigger_engine.testing.conformance.sample_entries import (
     TIME,
     elected,
@@ -217,4 +217,4 @@ class ClearingSuite(LogSuite):
         old = await append(log, elected("l1"))
         await log.clear()
         (outcome,) = await log.append([(judged("j1", old),)])
-        assert_void(log, outcome)
+        assert_stale(log, outcome)

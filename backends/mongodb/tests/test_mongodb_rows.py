@@ -1,0 +1,96 @@
+"""The rows of invocations, which several processes write at once."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from motor.motor_asyncio import AsyncIOMotorCollection
+from pymongo.errors import BulkWriteError
+from trigger_engine_mongodb.backend import MongoSettings, MongoTrigger
+from trigger_engine_mongodb.store import Head
+
+from tests.support.servers.shared import SharedServers
+from trigger_engine.core.lifecycle import InvocationState, InvocationStatus
+from trigger_engine.log.contract import Invocation
+from trigger_engine.log.fresh import fresh_id
+from trigger_engine.testing.conformance.claiming import claim
+from trigger_engine.testing.conformance.sample_entries import cancelled, registration, runner_facts, succeeded
+
+pytestmark = pytest.mark.servers
+
+
+async def test_a_row_that_another_makes_in_the_same_moment_is_taken_as_far_as_the_log(
+    servers: SharedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
+    call = registration("i1")
+    backend = MongoTrigger(settings, app_id="shop")
+    bulk_write = AsyncIOMotorCollection.bulk_write
+    slow, ahead, written = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def raced(collection: Any, updates: list[Any], **options: Any) -> Any:
+        if not slow.is_set():
+            slow.set()
+            await ahead.wait()
+            done = await bulk_write(collection, updates, **options)
+            written.set()
+            return done
+        if not ahead.is_set():
+            # Between the server's look for the row and its insert, the other one makes it.
+            ahead.set()
+            await written.wait()
+            raise BulkWriteError({"writeErrors": [{"index": 0, "code": 11000}]})
+        return await bulk_write(collection, updates, **options)
+
+    async with await backend.open(clock=time.time) as one, await backend.open(clock=time.time) as other:
+        await one.append([(call,)])
+        monkeypatch.setattr(AsyncIOMotorCollection, "bulk_write", raced)
+        behind = asyncio.create_task(other.invocation("i1"))
+        await slow.wait()
+        await one.append([(cancelled(Invocation(call, 0, InvocationState(), call)),)])
+        found = await one.invocation("i1")
+        assert found is not None
+        assert found.state.status is InvocationStatus.CANCELLED
+        await behind
+
+
+async def test_rows_of_which_a_majority_has_not_heard_are_written_again(
+    servers: SharedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bulk_write = AsyncIOMotorCollection.bulk_write
+    failed: list[int] = []
+
+    async def interrupted(collection: Any, updates: list[Any], **options: Any) -> Any:
+        done = await bulk_write(collection, updates, **options)
+        if not failed:
+            failed.append(1)
+            raise BulkWriteError({"writeErrors": [], "writeConcernErrors": [{"code": 91}]})
+        return done
+
+    monkeypatch.setattr(AsyncIOMotorCollection, "bulk_write", interrupted)
+    settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
+    async with await MongoTrigger(settings, app_id="shop").open(clock=time.time) as log:
+        await log.append([(registration("i1"),)])
+        assert await log.invocation("i1") is not None
+    assert failed
+
+
+async def test_a_runner_that_settles_and_leaves_during_a_look_for_orphans_leaves_none(
+    servers: SharedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
+    async with await MongoTrigger(settings, app_id="shop").open(clock=time.time) as log:
+        follow = log._projection.follow
+        await log.heartbeat(runner_facts("runner-1"), ttl=60.0)
+        await log.append([(registration("i1"),)])
+        (held,) = (await claim(log, "runner-1")).started
+
+        async def follow_and_leave(*upto: int) -> Head:
+            head = await follow(*upto)
+            await log.append([(succeeded(held),)])
+            await log.leave("runner-1")
+            return head
+
+        monkeypatch.setattr(log._projection, "follow", follow_and_leave)
+        assert await log.orphans() == []

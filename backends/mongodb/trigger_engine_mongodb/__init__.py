@@ -1,0 +1,1 @@
+"""trigger-engine on MongoDB: `trigger_cls = "MongoTrigger"`."""

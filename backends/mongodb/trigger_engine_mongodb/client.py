@@ -1,0 +1,183 @@
+"""Talking to the server: what is asked is tried again until one deadline, then BackendUnavailable is raised."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import random
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bson.errors import InvalidDocument
+from pymongo import errors as failures
+
+from trigger_engine.errors import BackendUnavailable, ConfigError, SerializationError
+from trigger_engine_mongodb.abandoned import abandon
+from trigger_engine_mongodb.urls import shown
+
+if TYPE_CHECKING:
+    from trigger_engine_mongodb.backend import MongoSettings
+
+T = TypeVar("T")
+Document = dict[str, Any]
+
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 1.0
+"""Seconds between attempts; the pause doubles."""
+
+DUPLICATE_KEY = 11000
+_REFUSED = {13, 18, 8000}
+_MAY_PASS = {11600, 11602, 10107, 13435, 13436, 189, 91, 7, 6, 89, 9001, 262, 64, 112, 134, 211, 286}
+"""Codes of a server that shuts down, starts, or is the primary no more: another attempt may not get them."""
+
+
+def new_client(settings: MongoSettings) -> Any:
+    """A client of the chosen driver; nothing is opened yet."""
+    options: dict[str, Any] = {
+        "w": "majority",
+        "journal": True,
+        "readConcernLevel": "majority",
+        "serverSelectionTimeoutMS": int(settings.timeout * 1000),
+        "connectTimeoutMS": int(settings.timeout * 1000),
+        # A connection that hangs is given up while there is time for another; change streams answer every second.
+        "socketTimeoutMS": max(int(settings.timeout * 500), 3000),
+        "heartbeatFrequencyMS": 2000,
+        "tz_aware": True,
+        "appname": "trigger-engine",
+    }
+    if settings.driver == "motor":
+        from motor.motor_asyncio import AsyncIOMotorClient
+
+        return AsyncIOMotorClient(settings.url, io_loop=asyncio.get_running_loop(), **options)
+    from pymongo import AsyncMongoClient
+
+    return AsyncMongoClient(settings.url, **options)
+
+
+class Server:
+    """One open log's client. What is asked may be done twice: every caller allows for that."""
+
+    def __init__(self, settings: MongoSettings, *, location: str) -> None:
+        self._client = new_client(settings)
+        self._seconds = settings.timeout
+        self._location = location
+        self._shown = shown(settings.url)
+        self._closed = False
+        self.database = self._client[settings.database]
+        abandoned = weakref.finalize(self, abandon, self._client, asyncio.get_running_loop(), os.getpid())
+        abandoned.atexit = False
+
+    @property
+    def client(self) -> Any:
+        """The driver's client."""
+        return self._client
+
+    def collection(self, name: str) -> Any:
+        """A collection, as the driver has it."""
+        return self.database[name]
+
+    async def aggregate(self, name: str, pipeline: Sequence[Document]) -> list[Document]:
+        """All documents of an aggregation."""
+
+        async def attempt() -> list[Document]:
+            cursor = self.collection(name).aggregate(list(pipeline))
+            if inspect.isawaitable(cursor):
+                cursor = await cursor
+            return [document async for document in cursor]
+
+        return await self.ask(attempt)
+
+    async def find(
+        self,
+        name: str,
+        query: Document,
+        *,
+        sort: tuple[str, int] = ("_id", 1),
+        limit: int = 0,
+        only: Document | None = None,
+    ) -> list[Document]:
+        """Documents in order; `limit` 0: all. `only`: the driver's projection."""
+
+        async def attempt() -> list[Document]:
+            cursor = self.collection(name).find(query, only).sort(*sort).limit(limit)
+            return [document async for document in cursor]
+
+        return await self.ask(attempt)
+
+    async def ask(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What the attempt returns.
+
+        Raises BackendUnavailable, ConfigError, SerializationError, DuplicateKeyError; BulkWriteError where keys were
+        duplicate and nothing else went wrong.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._seconds
+        pause = 0.0
+        cause: Exception | None = None
+        task = asyncio.current_task()
+        cancelling = task.cancelling() if task is not None else 0
+        while True:
+            if self._closed:
+                raise BackendUnavailable(f"the log in {self._location} was closed: open it again")
+            try:
+                async with asyncio.timeout_at(deadline):
+                    answer = await attempt()
+                if task is not None and task.cancelling() > cancelling:
+                    raise asyncio.CancelledError  # PyMongo may swallow it
+                return answer
+            except failures.DuplicateKeyError:
+                raise
+            except (InvalidDocument, failures.DocumentTooLarge) as exc:
+                raise SerializationError(f"MongoDB cannot store it ({exc}): keep large data elsewhere") from exc
+            except (failures.PyMongoError, OSError, TimeoutError) as exc:
+                if task is not None and task.cancelling() > cancelling:
+                    # PyMongo makes a lost connection of a cancellation.
+                    raise asyncio.CancelledError from exc
+                if isinstance(exc, failures.BulkWriteError) and _codes(exc) == {DUPLICATE_KEY}:
+                    raise
+                self._judge(exc)
+                cause = cause if cause is not None and isinstance(exc, TimeoutError) else exc
+                left = deadline - loop.time()
+                if left <= 0:
+                    told = str(cause) or type(cause).__name__
+                    raise BackendUnavailable(
+                        f"{self._shown} cannot be used, tried for {self._seconds:g} s ({told}): "
+                        f"see that it runs where url says, {self._location}"
+                    ) from cause
+                # This spreads retries, and keeps nothing secret.
+                await asyncio.sleep(min(left, pause * random.uniform(0.5, 1.0)))  # nosec B311
+                pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
+
+    def _judge(self, exc: Exception) -> None:
+        """Raises where another attempt would end alike."""
+        if isinstance(exc, (failures.ConfigurationError, failures.InvalidURI)):
+            raise ConfigError(f"the url of {self._shown} cannot be used ({exc}): correct it") from exc
+        if not isinstance(exc, failures.OperationFailure):
+            return
+        codes = _codes(exc)
+        if codes & _REFUSED:
+            raise ConfigError(
+                f"{self._shown} refuses this user ({exc}): correct user and password in url, or its rights"
+            ) from exc
+        passing = (codes and codes <= _MAY_PASS | {DUPLICATE_KEY}) or exc.has_error_label("RetryableWriteError")
+        if not passing:
+            raise BackendUnavailable(f"{self._shown} answered {exc}: see its log, and {self._location}") from exc
+
+    async def aclose(self) -> None:
+        """Closes all connections; twice is harmless."""
+        if not self._closed:
+            self._closed = True
+            closing = self._client.close()
+            if inspect.isawaitable(closing):
+                await closing
+
+
+def _codes(exc: failures.OperationFailure) -> set[int]:
+    """The server's codes; of a bulk those of each write, and of the wait for the majority."""
+    if isinstance(exc, failures.BulkWriteError):
+        details: Any = exc.details or {}
+        found = [*details.get("writeErrors", ()), *details.get("writeConcernErrors", ())]
+        return {int(each["code"]) for each in found}
+    return set() if exc.code is None else {exc.code}

@@ -1,0 +1,216 @@
+"""The MongoDB log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from trigger_engine.entries.facts import Failed, HandedBack, Retried, Succeeded
+from trigger_engine.errors import BackendUnavailable
+from trigger_engine.log.claims import ReportedClaims
+from trigger_engine.log.contract import (
+    Batch,
+    Bookmark,
+    Checkpoint,
+    Claims,
+    Clock,
+    EventLog,
+    Invocation,
+    Outcome,
+    Part,
+    RunnerFacts,
+    RunnerRow,
+)
+from trigger_engine_mongodb.appending import Writer
+from trigger_engine_mongodb.checkpoints import Checkpoints
+from trigger_engine_mongodb.claiming import Claimer
+from trigger_engine_mongodb.client import Server
+from trigger_engine_mongodb.documents import invocation_of
+from trigger_engine_mongodb.projection import Projection
+from trigger_engine_mongodb.reading import Reader
+from trigger_engine_mongodb.roles import Roles
+from trigger_engine_mongodb.store import Store
+from trigger_engine_mongodb.trimming import Trimmer
+from trigger_engine_mongodb.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from trigger_engine_mongodb.backend import MongoSettings
+
+T = TypeVar("T")
+Settlement = Succeeded | Failed | Retried | HandedBack
+
+
+class MongoLog(EventLog):
+    """One app's log in one database, opened for one event loop."""
+
+    refuses_void = False
+    refuses_stale = True
+    resends = True
+
+    def __init__(self, settings: MongoSettings, *, app_id: str, location: str, clock: Clock) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock
+        self._location = location
+        self._server = Server(settings, location=location)
+        self._store = Store(self._server, app_id)
+        self._reader = Reader(self._store, location=location, hole_timeout=settings.hole_timeout)
+        self._writer = Writer(self._store, hole_timeout=settings.hole_timeout)
+        self._projection = Projection(self._store, self._reader)
+        self._claimer = Claimer(self._store, self._projection, self._writer)
+        self._checkpoints = Checkpoints(self._store, self._reader)
+        self._trimmer = Trimmer(self._store, self._reader, self._projection)
+        self._roles = Roles(self._store)
+        self._wakeup = Wakeup(self._store)
+        self._reported = ReportedClaims()
+        self._claiming = asyncio.Lock()
+        self._settling: Counter[str] = Counter()
+        self._settled_meanwhile: set[str] = set()
+        self._running: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    @property
+    def log_id(self) -> str:  # type: ignore[override]
+        """The log's identity, as it was seen last."""
+        return self._store.log_id
+
+    async def append(self, parts: Sequence[Part]) -> list[Outcome]:
+        settled = [part[0].claim_id for part in parts if len(part) == 1 and isinstance(part[0], Settlement)]
+        self._settling.update(settled)
+        self._settled_meanwhile.update(settled)
+        try:
+            outcomes = await self._to_its_end(self._writer.append(parts))
+        finally:
+            self._settling.subtract(settled)
+        self._wakeup.ring()
+        return outcomes
+
+    async def follow(self, after: Bookmark, *, limit: int = 1000, wait: float = 0.0) -> Batch:
+        deadline = self._loop.time() + wait
+        while True:
+            last = self._wakeup.bell.last
+            if wait > 0:
+                self._listen()
+            batch = await self._reader.read(after, limit)
+            left = deadline - self._loop.time()
+            if batch.entries or left <= 0:
+                return batch
+            after = batch.bookmark
+            await self._wakeup.wait(last, left)
+
+    async def tail(self) -> Bookmark:
+        return await self._reader.tail()
+
+    async def start(self) -> Bookmark:
+        head = await self._store.head()
+        return Bookmark(head.log_id, head.trimmed)
+
+    async def claim(
+        self,
+        runner_id: str,
+        *,
+        tasks: Collection[str],
+        queues: Collection[str],
+        holding: Collection[str],
+        limit: int,
+        wait: float = 0.0,
+    ) -> Claims:
+        deadline = self._loop.time() + wait
+        while True:
+            last = self._wakeup.bell.last
+            if wait > 0:
+                self._listen()
+            claims, next_due = await self._to_its_end(
+                self._look(runner_id, tasks=tasks, queues=queues, holding=holding, limit=limit)
+            )
+            if claims.started:
+                self._wakeup.ring()
+            left = deadline - self._loop.time()
+            if left <= 0 or self._reported.is_news(runner_id, claims):
+                self._reported.told(runner_id, claims)
+                return claims
+            await self._wakeup.wait(last, left if next_due is None else max(0.0, min(left, next_due)))
+
+    async def _look(self, runner_id: str, **wanted: Any) -> tuple[Claims, float | None]:
+        # One at a time: what a cancelled call still takes must be seen as stranded by the next one.
+        async with self._claiming:
+            # What the runner itself settles during the look is not taken away from it.
+            self._settled_meanwhile = set(+self._settling)
+            claims, next_due = await self._claimer.claim(runner_id, now=self._clock(), **wanted)
+            return msgspec.structs.replace(claims, revoked=claims.revoked - self._settled_meanwhile), next_due
+
+    async def heartbeat(self, facts: RunnerFacts, *, ttl: float) -> None:
+        await self._roles.heartbeat(facts, ttl)
+
+    async def leave(self, runner_id: str) -> None:
+        await self._roles.leave(runner_id)
+
+    async def runners(self) -> list[RunnerRow]:
+        return await self._roles.runners()
+
+    async def orphans(self, *, limit: int = 1000) -> list[Invocation]:
+        # Asked for before the rows, for one that settles and leaves; and afterwards, for one that comes and claims.
+        alive = await self._alive()
+        await self._projection.follow()
+        held = {"holder": {"$nin": [None, *alive]}}
+        found = await self._server.find(self._store.rows, held, sort=("at", 1), limit=limit)
+        alive = await self._alive() if found else alive
+        return [invocation_of(row) for row in found if row["holder"] not in alive]
+
+    async def _alive(self) -> set[str]:
+        return {row.facts.runner_id for row in await self._roles.runners() if row.alive}
+
+    async def acquire(self, name: str, owner: str, *, ttl: float) -> bool:
+        return await self._roles.acquire(name, owner, ttl)
+
+    async def release(self, name: str, owner: str) -> None:
+        await self._roles.release(name, owner)
+
+    async def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> bool:
+        return await self._to_its_end(self._checkpoints.save(name, checkpoint))
+
+    async def load_checkpoint(self, name: str) -> Checkpoint | None:
+        return await self._checkpoints.load(name)
+
+    async def invocation(self, invocation_id: str) -> Invocation | None:
+        await self._projection.follow()
+        found = await self._server.find(self._store.rows, {"_id": invocation_id, "gone": False})
+        return invocation_of(found[0]) if found else None
+
+    async def trim(self, before: Bookmark, *, keys_before: float, limit: int = 10_000) -> int:
+        return await self._to_its_end(self._trimmer.trim(before, keys_before=keys_before, limit=limit))
+
+    async def clear(self) -> None:
+        await self._to_its_end(self._store.replace())
+        self._wakeup.ring()
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            if self._running:
+                await asyncio.wait(set(self._running))
+            await self._wakeup.aclose()
+            await self._server.aclose()
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Goes on with it when the caller is cancelled: half done it would leave others waiting for it."""
+        if self._closed:
+            work.close()
+            raise BackendUnavailable(f"the log in {self._location} was closed: open it again")
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # a caller that was cancelled does not ask for it
+
+    def _listen(self) -> None:
+        if self._closed:
+            raise BackendUnavailable(f"the log in {self._location} was closed: open it again")
+        self._wakeup.listen()

@@ -1,0 +1,139 @@
+"""Where an app's data is.
+
+`APP.meta`, and collections for each identity of the log, so that late writes of a former one reach nobody.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from bson.int64 import Int64
+from pymongo import IndexModel
+from pymongo import errors as failures
+
+from trigger_engine.entries.facts import Position
+from trigger_engine.log.fresh import fresh_id
+from trigger_engine_mongodb.client import Document, Server
+from trigger_engine_mongodb.documents import BITS
+
+HEAD = "log"
+PROJECTION = "projection"
+KEPT_SECONDS = 86_400
+"""How long the row of a forgotten invocation still keeps a slow process from bringing it back."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What is known of the whole log. `now`: the server's clock, seconds since 1970."""
+
+    log_id: str
+    number: int
+    trimmed: Position
+    terms: frozenset[int]
+    projected: Position
+    now: float
+
+
+class Store:
+    """The names of an app's collections, and its head."""
+
+    def __init__(self, server: Server, app_id: str) -> None:
+        self.server = server
+        self._app_id = app_id
+        self.log_id = ""
+
+    @property
+    def meta(self) -> str:
+        return f"{self._app_id}.meta"
+
+    @property
+    def runners(self) -> str:
+        return f"{self._app_id}.runners"
+
+    @property
+    def leases(self) -> str:
+        return f"{self._app_id}.leases"
+
+    @property
+    def log(self) -> str:
+        return self._of(self.log_id, "log")
+
+    @property
+    def rows(self) -> str:
+        return self._of(self.log_id, "invocations")
+
+    @property
+    def checkpoints(self) -> str:
+        return self._of(self.log_id, "checkpoints")
+
+    def _of(self, log_id: str, kind: str) -> str:
+        return f"{self._app_id}.{log_id}.{kind}"
+
+    async def head(self) -> Head:
+        """The head as it is now; makes the log where there is none."""
+        while True:
+            pipeline: list[Document] = [
+                {"$match": {"_id": {"$in": [HEAD, PROJECTION]}}},
+                {"$set": {"now": "$$NOW"}},
+            ]
+            found = {each["_id"]: each for each in await self.server.aggregate(self.meta, pipeline)}
+            if HEAD in found:
+                return self._read(found[HEAD], found.get(PROJECTION))
+            await self._make(number=0)
+
+    def _read(self, head: Document, projection: Document | None) -> Head:
+        trimmed = int(head["trimmed"])
+        follows = projection is not None and projection["log_id"] == head["log_id"]
+        projected = int(projection["upto"]) if follows and projection is not None else int(head["begins"])
+        self.log_id = head["log_id"]
+        terms = frozenset(int(each["term"]) for each in head["terms"])
+        return Head(self.log_id, int(head["number"]), trimmed, terms, projected, head["now"].timestamp())
+
+    async def _make(self, number: int) -> None:
+        log_id = fresh_id()
+        await self._prepare(log_id)
+        head = _new_head(log_id, number)
+
+        async def insert() -> Any:
+            return await self.server.collection(self.meta).insert_one({"_id": HEAD, **head})
+
+        try:
+            await self.server.ask(insert)
+        except failures.DuplicateKeyError:
+            await self._drop(log_id)
+
+    async def _prepare(self, log_id: str) -> None:
+        """The indexes, before anybody writes."""
+        log, rows = (self.server.collection(self._of(log_id, kind)) for kind in ("log", "invocations"))
+        await self.server.ask(lambda: log.create_index("ids", unique=True, sparse=True))
+        indexes = [
+            IndexModel([("waiting", 1), ("at", 1)]),
+            IndexModel([("holder", 1)]),
+            IndexModel([("final", 1), ("changed", 1)]),
+            IndexModel([("gone_at", 1)], expireAfterSeconds=KEPT_SECONDS),
+        ]
+        await self.server.ask(lambda: rows.create_indexes(indexes))
+
+    async def _drop(self, log_id: str) -> None:
+        for kind in ("log", "invocations", "checkpoints"):
+            await self.server.ask(self.server.collection(self._of(log_id, kind)).drop)
+
+    async def replace(self) -> None:
+        """Gives the log a new identity, which is empty; places go on rising."""
+        old = await self.head()
+        log_id = fresh_id()
+        await self._prepare(log_id)
+        meta = self.server.collection(self.meta)
+        pipeline = [{"$set": _new_head(log_id, 0) | {"number": "$number", "trimmed": _LAST, "begins": _LAST}}]
+        await self.server.ask(lambda: meta.update_one({"_id": HEAD, "log_id": old.log_id}, pipeline))
+        await self.server.ask(lambda: self.server.collection(self.leases).delete_many({}))
+        await self._drop(old.log_id)
+        self.log_id = (await self.head()).log_id
+
+
+_LAST = {"$subtract": [{"$multiply": [{"$add": ["$number", 1]}, Int64(1 << BITS)]}, 1]}
+
+
+def _new_head(log_id: str, number: int) -> Document:
+    """`begins`: where the projection begins."""
+    return {"log_id": log_id, "number": Int64(number), "trimmed": Int64(0), "begins": Int64(0), "terms": []}

@@ -1,0 +1,20 @@
+"""The forms of `url`."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+
+def check_url(url: str) -> None:
+    """Raises ValueError with what is wrong; names are looked up only when the log is opened."""
+    if not url.startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError("url must begin with mongodb:// or mongodb+srv://")
+    if not urlsplit(url).netloc.rpartition("@")[2]:
+        raise ValueError("url must be mongodb://HOST:PORT,HOST:PORT/?OPTIONS")
+
+
+def shown(url: str) -> str:
+    """The URL without user, password and options that are secret."""
+    parts = urlsplit(url)
+    public = [f"{key}={value}" for key, value in parse_qsl(parts.query) if "password" not in key.lower()]
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "&".join(public), ""))

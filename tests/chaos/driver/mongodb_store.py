@@ -1,0 +1,90 @@
+"""MongoDB under chaos: a server of the run's own, which is restarted, killed and paused, and steps down."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from trigger_engine_mongodb import appending, claiming, store
+
+from tests.support.servers.mongodb_servers import MongoServer
+
+_TIMEOUT = 30.0
+_PAUSE = 3.0
+_servers: dict[Path, MongoServer] = {}
+
+
+def settings(folder: Path) -> dict[str, Any]:
+    """Keywords of an app on the server of a folder."""
+    url = (folder / "mongodb.url").read_text()
+    _go_by_the_clock_of_the_run()
+    return {"trigger_cls": "MongoTrigger", "mongodb": {"url": url, "timeout": _TIMEOUT}}
+
+
+@contextmanager
+def running_server(folder: Path) -> Iterator[None]:
+    """The server, which keeps everything over an end of its process."""
+    with MongoServer(folder / "server") as started:
+        _servers[folder] = started
+        (folder / "mongodb.url").write_text(started.url)
+        try:
+            yield
+        finally:
+            del _servers[folder]
+
+
+def die_in_append(mark: Path) -> None:
+    """A place in the log is taken, and will not be filled by this process."""
+    fill = appending._Append._fill
+
+    async def die_or_fill(writer: Any, number: int, base: int, left: Any) -> bool:
+        if os.path.exists(mark):  # noqa: ASYNC240 (at once)
+            from tests.chaos.driver.stores import die_on
+
+            die_on(mark)
+        return await fill(writer, number, base, left)
+
+    appending._Append._fill = die_or_fill  # type: ignore[assignment, method-assign]
+
+
+def _go_by_the_clock_of_the_run() -> None:
+    """What is due follows the clock that the driver sets, in place of the server's, which it cannot set."""
+    claiming.Claimer._due_by = _by_the_own_clock  # type: ignore[method-assign]
+
+
+def _by_the_own_clock(self: claiming.Claimer, head: store.Head, now: float) -> float:
+    return now
+
+
+async def _restart(folder: Path) -> None:
+    await asyncio.to_thread(_servers[folder].stop)
+    await asyncio.to_thread(_servers[folder].start)
+
+
+async def _kill(folder: Path) -> None:
+    await asyncio.to_thread(_servers[folder].kill)
+    await asyncio.to_thread(_servers[folder].start)
+
+
+async def _pause(folder: Path) -> None:
+    _servers[folder].pause()
+    try:
+        await asyncio.sleep(_PAUSE)
+    finally:
+        _servers[folder].resume()
+
+
+async def _step_down(folder: Path) -> None:
+    await asyncio.to_thread(_servers[folder].step_down)
+
+
+FAULTS: Mapping[str, Callable[[Path], Awaitable[None]]] = {
+    "restart the server": _restart,
+    "kill the server": _kill,
+    "pause the server": _pause,
+    "let the primary step down": _step_down,
+}
