@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import aiosqlite
 
@@ -74,6 +75,20 @@ async def bare_redis(url: str) -> AsyncIterator[Append]:
     finally:
         await client.delete(stream)
         await client.aclose()
+
+
+@asynccontextmanager
+async def bare_mongodb(url: str) -> AsyncIterator[Append]:
+    """A collection of its own; all rows at once are one document, on the disks of a majority."""
+    from motor.motor_asyncio import AsyncIOMotorClient
+
+    client: Any = AsyncIOMotorClient(url, w="majority", journal=True)
+    documents = client["bare"]["documents"]
+    try:
+        yield lambda rows: documents.insert_one({"rows": list(rows)})
+    finally:
+        await documents.drop()
+        client.close()
 
 
 async def group_commit_rate(bare: Bare, rows: Sequence[bytes], *, producers: int, per_call: int = 1) -> float:

