@@ -10,8 +10,8 @@ from tests.chaos.driver.schedule import KINDS
 from tests.chaos.driver.stores import STORES
 from tests.support.backends import SERVER_BACKENDS
 
-LONGER = frozenset({"rabbitmq"})
-"""Those whose servers take too long to start for the suite: `nox -s faults` makes the same run."""
+LONGER = frozenset({"mongodb", "rabbitmq"})
+"""Those for which it takes minutes: `nox -s faults` makes the same run."""
 CASES = [
     pytest.param(name, marks=[pytest.mark.servers] * (name in SERVER_BACKENDS)) for name in STORES if name not in LONGER
 ]

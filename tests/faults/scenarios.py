@@ -323,8 +323,8 @@ async def retention(shop: Shop) -> None:
 
     async def host() -> None:
         async with shop.running() as runner, shop.app.history() as history:
-            await history.events()
             await shop.enqueue(shop.wait, "wait")
+            await history.events()
             await shop.emit(1)
             await shop.until(lambda: "pack" in shop.seen, runner)
             saved = shop.faults.calls["save_checkpoint"]

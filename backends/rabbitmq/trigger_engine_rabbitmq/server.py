@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Sequence
 from contextlib import suppress
@@ -37,6 +38,10 @@ LAST_SECONDS = 0.1
 
 REFUSED = (AuthenticationError, ProbableAuthenticationError, ChannelAccessRefused, ChannelPreconditionFailed)
 LOST = (AMQPError, OSError, TimeoutError, RuntimeError)
+# What failed is raised, too, and attempts go on for as long as a call may wait.
+logging.getLogger("aiormq.connection").addFilter(
+    lambda record: not record.getMessage().startswith("error when creating transport")
+)
 
 
 class Server:

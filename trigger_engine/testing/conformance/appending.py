@@ -137,7 +137,7 @@ class TermsSuite(LogSuite):
 
     async def test_a_judgement_of_what_is_not_there_is_refused(self, log: EventLog) -> None:
         term = await append(log, elected("l1"))
-        ahead = (await log.tail()).position + 1_000_000
+        ahead = (await log.tail()).position + 100_000_000
         (outcome,) = await log.append([(fired("r1", term), judged("j1", term, ahead))])
         if tells_stale(log):
             assert isinstance(outcome, Refused)
