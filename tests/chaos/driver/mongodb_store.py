@@ -4,37 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from trigger_engine_mongodb import appending, claiming, store
 
+from tests.chaos.driver.harmed_server import HarmedServer
 from tests.support.servers.mongodb_servers import MongoServer
 
 _TIMEOUT = 30.0
-_PAUSE = 3.0
-_servers: dict[Path, MongoServer] = {}
+SERVER = HarmedServer(MongoServer)
 
 
 def settings(folder: Path) -> dict[str, Any]:
     """Keywords of an app on the server of a folder."""
-    url = (folder / "mongodb.url").read_text()
     _go_by_the_clock_of_the_run()
-    return {"trigger_cls": "MongoTrigger", "mongodb": {"url": url, "timeout": _TIMEOUT}}
-
-
-@contextmanager
-def running_server(folder: Path) -> Iterator[None]:
-    """The server, which keeps everything over an end of its process."""
-    with MongoServer(folder / "server") as started:
-        _servers[folder] = started
-        (folder / "mongodb.url").write_text(started.url)
-        try:
-            yield
-        finally:
-            del _servers[folder]
+    return {"trigger_cls": "MongoTrigger", "mongodb": {"url": SERVER.url(folder), "timeout": _TIMEOUT}}
 
 
 def die_in_append(mark: Path) -> None:
@@ -60,31 +45,8 @@ def _by_the_own_clock(self: claiming.Claimer, head: store.Head, now: float) -> f
     return now
 
 
-async def _restart(folder: Path) -> None:
-    await asyncio.to_thread(_servers[folder].stop)
-    await asyncio.to_thread(_servers[folder].start)
-
-
-async def _kill(folder: Path) -> None:
-    await asyncio.to_thread(_servers[folder].kill)
-    await asyncio.to_thread(_servers[folder].start)
-
-
-async def _pause(folder: Path) -> None:
-    _servers[folder].pause()
-    try:
-        await asyncio.sleep(_PAUSE)
-    finally:
-        _servers[folder].resume()
-
-
 async def _step_down(folder: Path) -> None:
-    await asyncio.to_thread(_servers[folder].step_down)
+    await asyncio.to_thread(SERVER.of(folder).step_down)
 
 
-FAULTS: Mapping[str, Callable[[Path], Awaitable[None]]] = {
-    "restart the server": _restart,
-    "kill the server": _kill,
-    "pause the server": _pause,
-    "let the primary step down": _step_down,
-}
+FAULTS = {**SERVER.faults, "let the primary step down": _step_down}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
@@ -14,30 +12,17 @@ from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 from trigger_engine_redis import scripts, server
 
+from tests.chaos.driver.harmed_server import HarmedServer
 from tests.support.servers.redis_servers import ValkeyServer
 
 _TIMEOUT = 30.0
-_PAUSE = 3.0
-_servers: dict[Path, ValkeyServer] = {}
+SERVER = HarmedServer(ValkeyServer)
 
 
 def settings(folder: Path) -> dict[str, Any]:
     """Keywords of an app on the server of a folder."""
-    url = (folder / "redis.url").read_text()
     _go_by_the_clock_of_the_run()
-    return {"trigger_cls": "RedisTrigger", "redis": {"url": url, "timeout": _TIMEOUT}}
-
-
-@contextmanager
-def running_server(folder: Path) -> Iterator[None]:
-    """The server, which keeps everything over an end of its process."""
-    with ValkeyServer(folder / "server") as started:
-        _servers[folder] = started
-        (folder / "redis.url").write_text(started.url)
-        try:
-            yield
-        finally:
-            del _servers[folder]
+    return {"trigger_cls": "RedisTrigger", "redis": {"url": SERVER.url(folder), "timeout": _TIMEOUT}}
 
 
 def die_in_append(mark: Path) -> None:
@@ -69,28 +54,3 @@ def _go_by_the_clock_of_the_run() -> None:
         assert text.count(server_time) + text.count(moved) == 1
         text = text.replace(server_time, moved)
         setattr(scripts, name, scripts.Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest()))
-
-
-async def _restart(folder: Path) -> None:
-    await asyncio.to_thread(_servers[folder].stop)
-    await asyncio.to_thread(_servers[folder].start)
-
-
-async def _kill(folder: Path) -> None:
-    await asyncio.to_thread(_servers[folder].kill)
-    await asyncio.to_thread(_servers[folder].start)
-
-
-async def _pause(folder: Path) -> None:
-    _servers[folder].pause()
-    try:
-        await asyncio.sleep(_PAUSE)
-    finally:
-        _servers[folder].resume()
-
-
-FAULTS: Mapping[str, Callable[[Path], Awaitable[None]]] = {
-    "restart the server": _restart,
-    "kill the server": _kill,
-    "pause the server": _pause,
-}

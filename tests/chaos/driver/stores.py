@@ -56,12 +56,15 @@ def _die_in_sqlite_append(mark: Path) -> None:
 STORES = {
     "sqlite": ChaosStore(_sqlite_settings, _die_in_sqlite_append),
     "redis": ChaosStore(
-        redis_store.settings, redis_store.die_in_append, redis_store.running_server, redis_store.FAULTS
+        redis_store.settings, redis_store.die_in_append, redis_store.SERVER.running, redis_store.SERVER.faults
     ),
     "mongodb": ChaosStore(
-        mongodb_store.settings, mongodb_store.die_in_append, mongodb_store.running_server, mongodb_store.FAULTS
+        mongodb_store.settings, mongodb_store.die_in_append, mongodb_store.SERVER.running, mongodb_store.FAULTS
     ),
     "rabbitmq": ChaosStore(
-        rabbitmq_store.settings, rabbitmq_store.die_in_append, rabbitmq_store.running_server, rabbitmq_store.FAULTS
+        rabbitmq_store.settings,
+        rabbitmq_store.die_in_append,
+        rabbitmq_store.SERVER.running,
+        rabbitmq_store.SERVER.faults,
     ),
 }
