@@ -172,6 +172,11 @@ class EventLog(ABC):
     resends: ClassVar[bool] = False
     """True when a call itself goes on trying until its effect is known, so that its callers need not ask again."""
 
+    @property
+    def tells_stale(self) -> bool:
+        """True where no void entry of a leader is stored."""
+        return self.refuses_void or self.refuses_stale
+
     @abstractmethod
     async def append(self, parts: Sequence[Part]) -> list[Outcome]:
         """One durable atomic write; each part is accepted or refused alone, in order, and later ones see earlier ones.

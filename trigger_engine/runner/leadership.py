@@ -96,7 +96,7 @@ class Leadership:
             max_contributions=settings.max_contributions,
             max_contribution_bytes=settings.max_contribution_bytes,
         )
-        track_keys = not self._refuses_stale
+        track_keys = not self._session.log.tells_stale
         if snapshot is None:
             return Matcher(limits, track_keys=track_keys)
         return Matcher.restore(snapshot, limits, track_keys=track_keys)
@@ -208,12 +208,7 @@ class Leadership:
 
     def is_certain(self, upto: Position) -> bool:
         """True when what this term recorded up to there is known to be valid: at once, or when it is read back."""
-        return self._refuses_stale or self.matcher.recorded >= upto
-
-    @property
-    def _refuses_stale(self) -> bool:
-        log = self._session.log
-        return log.refuses_void or log.refuses_stale
+        return self._session.log.tells_stale or self.matcher.recorded >= upto
 
     async def tick(self) -> None:
         """Appends the cron ticks that are due."""

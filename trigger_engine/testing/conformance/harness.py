@@ -93,12 +93,7 @@ def assert_void(log: EventLog, outcome: Outcome) -> None:
 
 def assert_stale(log: EventLog, outcome: Outcome) -> None:
     """A part that is void by its term is refused by logs that can tell at least that."""
-    assert isinstance(outcome, Refused) == tells_stale(log), outcome
-
-
-def tells_stale(log: EventLog) -> bool:
-    """True where no void entry of a leader is stored."""
-    return log.refuses_void or log.refuses_stale
+    assert isinstance(outcome, Refused) == log.tells_stale, outcome
 
 
 async def eventually(check: Callable[[], Awaitable[bool]]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from trigger_engine.entries.facts import Position
 from trigger_engine.log.contract import Bookmark, Checkpoint, EventLog
 from trigger_engine.testing.conformance.claiming import claim, names
-from trigger_engine.testing.conformance.harness import LogHarness, LogSuite, append, tells_stale
+from trigger_engine.testing.conformance.harness import LogHarness, LogSuite, append
 from trigger_engine.testing.conformance.sample_entries import elected, event, registration, runner_facts, succeeded
 
 TTL = 60.0
@@ -129,7 +129,7 @@ class CheckpointsSuite(LogSuite):
         assert await log.load_checkpoint("match") == saved
 
     async def test_a_replaced_leader_saves_none(self, log: EventLog) -> None:
-        if not tells_stale(log):
+        if not log.tells_stale:
             pytest.skip("this log cannot tell whose term is current")
         old = await append(log, elected("l1"))
         await append(log, elected("l2"))
