@@ -10,10 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 import uvloop
 from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
+from trigger_engine_rabbitmq.fold import Folded, LogFold
+from trigger_engine_rabbitmq.messages import Message
 
 from tests.support.servers.rabbitmq_cuts import cutting, some_are_cut, some_are_given_up
 from tests.support.servers.shared import SharedServers
@@ -66,6 +70,39 @@ async def test_a_log_that_is_dropped_without_being_closed_ends_its_connection(se
         del log
         gc.collect()
         await wait_until(lambda: not proxy._writers)
+
+
+@pytest.mark.slow
+async def test_many_may_open_a_log_that_is_not_there_yet(servers: SharedServers) -> None:
+    for _ in range(10):
+        prefix = f"test-{fresh_id()}"
+        async with AsyncExitStack() as stack:
+            logs = await asyncio.gather(*(open_log(servers.url("rabbitmq"), prefix) for _ in range(12)))
+            for log in logs:
+                await stack.enter_async_context(log)
+            await asyncio.gather(*(append(log, event(f"e{n}")) for n, log in enumerate(logs)))
+            assert sorted(await ids(logs[0])) == sorted(f"e{n}" for n in range(12))
+
+
+@pytest.mark.slow
+async def test_a_log_is_opened_that_takes_longer_to_read_than_a_call_may_wait(
+    servers: SharedServers, monkeypatch: Any
+) -> None:
+    prefix, messages = f"test-{fresh_id()}", 40
+    settings = RabbitMQSettings(servers.url("rabbitmq"), prefix, timeout=2.0)
+    async with await open_log(servers.url("rabbitmq"), prefix) as log:
+        for number in range(messages):
+            await append(log, event(f"e{number}"))
+    fold = LogFold.fold
+
+    def fold_slowly(self: LogFold, message: Message, is_live: bool) -> Folded:
+        time.sleep(2 * settings.timeout / messages)
+        return fold(self, message, is_live)
+
+    monkeypatch.setattr(LogFold, "fold", fold_slowly)
+    async with await RabbitMQTrigger(settings, app_id="shop").open(clock=time.time) as log:
+        monkeypatch.setattr(LogFold, "fold", fold)
+        assert len(await ids(log)) == messages
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import aio_pika
+from aio_pika.abc import AbstractChannel as AbstractOpenedChannel
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel
 from aiormq.exceptions import (
@@ -70,16 +72,24 @@ class Server:
         number, future = stream.write(content)
         self._waiting.add(future)
         try:
-            done, _ = await asyncio.wait([future], timeout=self._seconds)
+            await self._wait_for(future, stream)
         finally:
             self._waiting.discard(future)
         self.check()
-        if done:
+        if future.done():
             return future.result()
         stream.withdraw(number)
         # A server that hangs gets another chance, by another connection.
         self._lost.set()
         raise self.unavailable()
+
+    async def _wait_for(self, future: asyncio.Future[Any], stream: Stream) -> None:
+        """Gives up when nothing new was read for as long as a call may wait: before it much may have to be read."""
+        begun = time.monotonic()
+        while (left := max(begun, stream.read_at) + self._seconds - time.monotonic()) > 0:
+            done, _ = await asyncio.wait([future], timeout=left)
+            if done:
+                return
 
     async def sync(self, *streams: Stream) -> None:
         """Returns when everything was read that stood in the streams when this was called. Calls share one message."""
@@ -245,6 +255,15 @@ class Server:
     async def _subscribe(self, connection: AbstractConnection, stream: Stream, end: End) -> AbstractChannel:
         opened = await connection.channel(publisher_confirms=False)
         await opened.declare_queue(stream.name, durable=True, arguments=stream.arguments)
+        try:
+            return await self._consume(connection, opened, stream, end)
+        except ChannelPreconditionFailed as exc:
+            # Another process is still making the stream; one that is not as wanted was refused above.
+            raise ConnectionError(str(exc)) from exc
+
+    async def _consume(
+        self, connection: AbstractConnection, opened: AbstractOpenedChannel, stream: Stream, end: End
+    ) -> AbstractChannel:
         if stream.next and await offset_of_next_message(connection, stream.name) < stream.next:
             # To read on from a place behind the end would be to wait for ever.
             stream.start_anew()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
@@ -21,8 +22,8 @@ class Stream:
 
     `fold` is also told whether the message comes as it is sent, so that it is as old as it looks; what was sent while
     this process was not connected is older.
-    `next` is the offset of what was not read yet. What is written is sent in the order of its numbers, and again by
-    each new connection, until it was read back.
+    `next` is the offset of what was not read yet, `read_at` when the newest was read (time.monotonic). What is written
+    is sent in the order of its numbers, and again by each new connection, until it was read back.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Stream:
         self._pending: dict[int, tuple[bytes, asyncio.Future[Any]]] = {}
         self._sent = 0
         self.next = 0
+        self.read_at = 0.0
         self._last = b""
         self._verified = True
         self._live_from = 0
@@ -103,7 +105,7 @@ class Stream:
             )
         message = decode_message(body)
         said = self._fold(message, self._is_live)
-        self.next, self._last = offset + 1, _digest(body)
+        self.next, self._last, self.read_at = offset + 1, _digest(body), time.monotonic()
         self._is_live |= message.writer == self._writer and message.number == self._live_from
         if message.writer == self._writer:
             _, future = self._pending.pop(message.number, (b"", None))
