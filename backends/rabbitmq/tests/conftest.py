@@ -12,7 +12,11 @@ from tests.support.servers.shared import SharedServers
 
 
 @pytest.fixture(autouse=True)
-def streams_are_removed(servers: SharedServers) -> Iterator[None]:
+def streams_are_removed(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.node.get_closest_marker("servers") is None:
+        yield
+        return
+    servers: SharedServers = request.getfixturevalue("servers")
     with removed_afterwards(servers.url("rabbitmq")):
         yield
 
