@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.backends import backend
+from tests.support.servers.memory import folder_in_memory
 from tests.support.servers.shared import SharedServers
 from tests.support.skips import OPTION, SkipCount
 
@@ -43,5 +44,5 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServers]:
     """Real servers for the tests of this process."""
-    with SharedServers(tmp_path_factory.mktemp("servers")) as shared:
+    with folder_in_memory(tmp_path_factory.mktemp("servers")) as folder, SharedServers(folder) as shared:
         yield shared

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.programs import ROOT, is_alive
 from tests.support.servers import redis_servers
+from tests.support.servers.memory import PREFIX, folder_in_memory
 from tests.support.servers.private_server import HOST, ServerMissing
 from tests.support.servers.redis_servers import RedisServer, ValkeyServer
 from tests.support.servers.shared import SharedServers
@@ -83,6 +84,31 @@ def test_shared_servers_are_started_once_and_ended(tmp_path: Path, monkeypatch: 
         socket.create_connection((HOST, port), timeout=5).close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((HOST, port), timeout=5)
+
+
+def test_data_is_kept_in_memory_where_there_is_room(tmp_path: Path) -> None:
+    with folder_in_memory(tmp_path / "disk", tmp_path, room=1) as folder:
+        assert folder.parent == tmp_path
+        assert folder.name.startswith(PREFIX)
+        (folder / "data").touch()
+    assert not list(tmp_path.iterdir())
+    with folder_in_memory(tmp_path / "disk", tmp_path, room=1 << 60) as folder:
+        assert folder == tmp_path / "disk"
+    with folder_in_memory(tmp_path / "disk", tmp_path / "missing", room=1) as folder:
+        assert folder == tmp_path / "disk"
+
+
+def test_what_killed_tests_left_in_memory_goes_and_what_others_use_stays(tmp_path: Path) -> None:
+    left_over = tmp_path / f"{PREFIX}killed"
+    left_over.mkdir()
+    (left_over / "data").touch()
+    with (
+        folder_in_memory(tmp_path / "disk", tmp_path, room=1) as folder,
+        folder_in_memory(tmp_path / "disk", tmp_path, room=1) as other,
+    ):
+        assert not left_over.exists()
+        assert folder != other
+        assert folder.is_dir()
 
 
 def test_a_server_of_yours_takes_the_place_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
