@@ -150,6 +150,14 @@ async def test_a_child_that_dies_while_it_is_idle_harms_no_task(app: TriggerEngi
         assert await (await tasks.pid()).result(timeout=20) != pid
 
 
+async def test_the_connection_to_a_child_that_has_ended_while_it_was_idle_is_closed(app: TriggerEngine) -> None:
+    pid = await (await tasks.pid()).result(timeout=20)
+    os.kill(pid, signal.SIGKILL)
+    await wait_until(lambda: not is_alive(pid))
+    # An open one would give a warning, which fails the test.
+    assert await (await tasks.pid()).result(timeout=20) != pid
+
+
 async def test_a_child_that_dies_before_it_has_begun_harms_no_task(app: TriggerEngine) -> None:
     pid = await (await tasks.pid()).result(timeout=20)
     os.kill(pid, signal.SIGSTOP)

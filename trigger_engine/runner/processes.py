@@ -49,7 +49,7 @@ class Child:
         self._writer = writer
         # A grandchild may hold the socket open: what ends the connection is the end of the child.
         self._ended = asyncio.ensure_future(process.wait())
-        self._ended.add_done_callback(self._hang_up)
+        self._ended.add_done_callback(self._hang_up_soon)
 
     async def takes(self, order: RunTask) -> bool:
         """Sends an order; False when the child is gone and has not begun it."""
@@ -72,7 +72,7 @@ class Child:
         """Ends the child at once."""
         self.hit()
         await asyncio.wait([self._ended])
-        self._writer.transport.abort()
+        self.hang_up()
 
     def hit(self) -> None:
         """Kills the child without waiting for its end; that closes the connection."""
@@ -86,8 +86,12 @@ class Child:
             await self.kill()
         return self._ended.result()
 
-    def _hang_up(self, _: asyncio.Future[int]) -> None:
-        asyncio.get_running_loop().call_later(_LAST_WORDS, self._writer.transport.abort)
+    def hang_up(self) -> None:
+        """Ends the connection to a child that has ended."""
+        self._writer.transport.abort()
+
+    def _hang_up_soon(self, _: asyncio.Future[int]) -> None:
+        asyncio.get_running_loop().call_later(_LAST_WORDS, self.hang_up)
 
 
 class ChildProcesses:
@@ -141,6 +145,7 @@ class ChildProcesses:
             child = self._idle.pop()
             if child.process.returncode is None:
                 return child
+            child.hang_up()
         return None
 
     async def _spawn(self) -> Child:
