@@ -235,7 +235,7 @@ async def test_what_ran_when_the_runner_failed_is_handed_back(make_app: MakeApp)
 
 
 async def test_a_leader_that_learns_in_mid_step_that_it_leads_no_more_goes_on_working(make_app: MakeApp) -> None:
-    app, faults, seen = shop(make_app, lease_ttl=0.1)
+    app, faults, seen = shop(make_app, lease_ttl=0.6)
 
     @app.task(triggers=TriggerBuilder().on_cron("* * * * * *"))
     async def every_second() -> None:
@@ -244,22 +244,24 @@ async def test_a_leader_that_learns_in_mid_step_that_it_leads_no_more_goes_on_wo
     async with app, app.runner() as runner:
         log = (await app._connections.session()).log
         lost = asyncio.Event()
+        elections: list[LeaderElected] = []
 
         async def taken_away() -> bool:
             await log.release("match", runner.runner_id)
             return await log.acquire("match", "somebody else", ttl=0.3)
 
         async def lose_the_lease() -> None:
-            await wait_until(taken_away)
-            renewals = faults.calls["acquire"]
             try:
+                elections.extend(await entries_of_type(app, LeaderElected))
+                await wait_until(taken_away)
+                renewals = faults.calls["acquire"]
                 await wait_until(lambda: faults.calls["acquire"] > renewals)
             finally:
                 lost.set()  # by a renewal that was under way its step may be cancelled
 
         faults.call("append", behaviour=lose_the_lease, entries=CronTicked, times=1)
         await wait_until(lost.is_set)
-        await wait_until(lambda: _elected(app, 2))
+        await wait_until(lambda: _elected_again(app, elections))
         await app.emit_event("paid", {"order": 1})
         await wait_until(lambda: seen == [1])
         assert runner.failed is None
@@ -280,8 +282,9 @@ async def test_result_waiting_times_out_while_the_backend_is_away(make_app: Make
             await invocation.result(timeout=0.05)
 
 
-async def _elected(app: TriggerEngine, times: int) -> bool:
-    return len(await entries_of_type(app, LeaderElected)) == times
+async def _elected_again(app: TriggerEngine, before: list[LeaderElected]) -> bool:
+    # On a busy machine a lease may run out more than once.
+    return len(await entries_of_type(app, LeaderElected)) > len(before)
 
 
 async def _handed_over(app: TriggerEngine, invocation_id: str) -> bool:
