@@ -31,6 +31,7 @@ class Receiver:
         self._end = end
         self._ended = False
         self._unacknowledged = 0
+        self._tag = 0
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Future[None]] = set()
 
@@ -44,19 +45,23 @@ class Receiver:
             self._ended = True
             self._end(exc)
             return
+        self._tag = tag_of(message)
         self._unacknowledged += 1
-        if self._timer is not None:
-            self._timer.cancel()
         if self._unacknowledged >= ACKNOWLEDGED_AT_ONCE:
-            self._acknowledge(tag_of(message))
-        else:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(ACKNOWLEDGED_AFTER, self._acknowledge, tag_of(message))
+            self._acknowledge()
+        elif self._timer is None:
+            # Not one for each message: they come in thousands.
+            self._timer = asyncio.get_running_loop().call_later(ACKNOWLEDGED_AFTER, self._acknowledge_rest)
 
-    def _acknowledge(self, tag: int) -> None:
-        self._unacknowledged, self._timer = 0, None
+    def _acknowledge_rest(self) -> None:
+        self._timer = None
+        if self._unacknowledged:
+            self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        self._unacknowledged = 0
         if not self._channel.is_closed:
-            task = asyncio.ensure_future(self._channel.basic_ack(tag, multiple=True, wait=False))
+            task = asyncio.ensure_future(self._channel.basic_ack(self._tag, multiple=True, wait=False))
             self._tasks.add(task)
             task.add_done_callback(self._acknowledged)
 
