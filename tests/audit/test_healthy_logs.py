@@ -2,23 +2,27 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
-from tests.audit.list_log import ListLog
+from tests.audit.list_log import ListLog, find, spread
 from tests.audit.mixed_app import EVENTS, arrive, declare
 from tests.support.apps import MakeApp, make_app, on_memory, sibling
 from tests.support.reading import entries_of_type
 from tests.support.waiting import wait_until
 from trigger_engine import TriggerBuilder, TriggerEngine
 from trigger_engine.audit import AuditLimits, AuditReport, UserCode, audit
+from trigger_engine.core.ids import status_entry_id
 from trigger_engine.entries.facts import (
     AnyEntry,
     ChainEnded,
     Judged,
     LeaderElected,
     RetentionApplied,
+    Succeeded,
     TriggerFired,
     TriggerResumed,
+    TriggersDeclared,
     TriggerSuspended,
 )
 from trigger_engine.testing import TestEngine
@@ -186,6 +190,30 @@ async def test_what_a_trimmed_log_cannot_tell_is_counted_as_unverifiable() -> No
         report = await audit(ListLog(kept, start=whole[cut - 1][0], dense_positions=True), limits=LIMITS)
         assert_balances(report)
         assert report.trimmed
+
+
+async def test_a_late_report_of_an_invocation_that_was_trimmed_balances_where_the_log_stores_void_ones() -> None:
+    app = on_memory()
+
+    @app.task(triggers=TriggerBuilder().on_event("order"))
+    async def order() -> None: ...
+
+    @app.task(triggers=TriggerBuilder().on_status(order))
+    async def tell() -> None: ...
+
+    async with TestEngine(app) as engine:
+        await app.emit_event("order")
+        await engine.run_until_idle()
+        whole = spread(await _positioned(app))
+    end = find(whole, Succeeded)
+    position, ended = whole[end]
+    assert isinstance(ended, Succeeded)
+    declared = whole[find(whole, TriggersDeclared)][1]
+    late_id = status_entry_id("succeeded", ended.invocation_id, "lost")
+    late = msgspec.structs.replace(ended, id=late_id, claim_id="lost")
+    retention = RetentionApplied(id="retention", time=0.0, before=position, keys_before=0.0)
+    kept = [(position + 1, declared), (position + 2, late), *whole[end + 1 :], (whole[-1][0] + 1, retention)]
+    assert_balances(await audit(ListLog(kept, start=position, refuses_void=False)))
 
 
 async def test_filters_whose_code_is_not_there_are_unverifiable() -> None:

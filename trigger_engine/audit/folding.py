@@ -52,7 +52,7 @@ class Fold:
         self._refuses_void = refuses_void
         self._dense = dense
         self._read_upto = start
-        self._standing = Standing(books, trimmed_upto=start if trimmed else 0, track_ids=not refuses_void)
+        self._standing = Standing(books, trimmed_upto=start if trimmed else 0, stores_void=not refuses_void)
         self._in_force = InForce(limits)
         self._outcomes = Outcomes(books, self._in_force, code, limits, trimmed=self._trimmed)
         self._queue: deque[tuple[Position, AnyEntry, Statuses | None]] = deque()

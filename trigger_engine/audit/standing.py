@@ -48,15 +48,15 @@ class _Life(NamedTuple):
 
 
 class Standing:
-    """The fold of terms, open invocations and, where the log may store an entry twice, of ids.
+    """The fold of terms, open invocations and, where the log stores void entries, of ids.
 
     `trimmed_upto`: what stood up to there is not known; 0 where the log is whole.
     """
 
-    def __init__(self, books: Books, *, trimmed_upto: Position, track_ids: bool) -> None:
+    def __init__(self, books: Books, *, trimmed_upto: Position, stores_void: bool) -> None:
         self._books = books
         self._trimmed_upto = trimmed_upto
-        self._track_ids = track_ids
+        self._stores_void = stores_void
         self._terms: dict[str, Position] = {}
         self._open: dict[str, _Life] = {}
         self._seen: dict[str, float] = {}
@@ -87,7 +87,7 @@ class Standing:
         return Void(STALE, f"term {entry.term}, the newest is {newest}")
 
     def _seen_before(self, entry: AnyEntry) -> Void | None:
-        if not self._track_ids or not may_repeat(entry):
+        if not self._stores_void or not may_repeat(entry):
             return None
         if entry.id in self._seen:
             return Void(DUPLICATE, "an entry with its id stands before it")
@@ -119,8 +119,10 @@ class Standing:
         return tuple(status.value for status in statuses_reached(life.state.status, after.status))
 
     def _adopt(self, position: Position, entry: StatusEntry) -> tuple[str, ...] | None:
-        """Takes a move of an invocation whose registration was trimmed for right."""
+        """Takes a move of an invocation whose registration was trimmed for right, where the log stores no void ones."""
         self._books.unverifiable["moves of trimmed invocations"] += 1
+        if self._stores_void:
+            return None
         after = _AFTER[type(entry)]
         state = InvocationState(after, entry.attempt, entry.claim_id, entry.runner_id, changed_at=position)
         self._keep(entry.invocation_id, _Life(state, None))
