@@ -157,6 +157,19 @@ async def test_a_leader_that_was_replaced_while_it_held_a_place_writes_nothing(
         assert await ids(log) == ["l1", "l2"]
 
 
+async def test_places_that_a_failover_forgets_are_passed(servers: SharedServers) -> None:
+    async with await open_log(servers.url("mongodb")) as log:
+        term = await append(log, elected("l1"))
+        await append(log, event("a"))
+        upto = await append(log, event("b"))
+        meta = log._server.collection(log._store.meta)  # type: ignore[attr-defined]
+        await meta.update_one({"_id": "log"}, {"$inc": {"number": -2}})
+        await append(log, judged("j1", term, upto=upto))
+        await meta.update_one({"_id": "log"}, {"$inc": {"number": -2}})
+        await append(log, event("c"))
+        assert await ids(log) == ["l1", "a", "b", "j1", "c"]
+
+
 async def test_a_server_that_stays_away_is_named(server: MongoServer) -> None:
     async with await open_log(server.url, timeout=1.0) as log:
         await asyncio.to_thread(server.kill)

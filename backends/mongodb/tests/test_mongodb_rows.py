@@ -2,20 +2,28 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo.errors import BulkWriteError
+from trigger_engine_mongodb import projection
 from trigger_engine_mongodb.backend import MongoSettings, MongoTrigger
-from trigger_engine_mongodb.store import Head
+from trigger_engine_mongodb.run_queue import Open
 
 from tests.support.servers.shared import SharedServers
 from trigger_engine.core.lifecycle import InvocationState, InvocationStatus
-from trigger_engine.log.contract import Invocation
+from trigger_engine.log.contract import Accepted, Invocation
 from trigger_engine.log.fresh import fresh_id
 from trigger_engine.testing.conformance.claiming import claim
-from trigger_engine.testing.conformance.sample_entries import cancelled, registration, runner_facts, succeeded
+from trigger_engine.testing.conformance.sample_entries import (
+    cancelled,
+    recovered,
+    registration,
+    runner_facts,
+    succeeded,
+)
 
 pytestmark = pytest.mark.servers
 
@@ -81,16 +89,50 @@ async def test_a_runner_that_settles_and_leaves_during_a_look_for_orphans_leaves
 ) -> None:
     settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
     async with await MongoTrigger(settings, app_id="shop").open(clock=time.time) as log:
-        follow = log._projection.follow
+        follow = log._queue.follow
         await log.heartbeat(runner_facts("runner-1"), ttl=60.0)
         await log.append([(registration("i1"),)])
         (held,) = (await claim(log, "runner-1")).started
 
-        async def follow_and_leave(*upto: int) -> Head:
-            head = await follow(*upto)
+        async def follow_and_leave() -> None:
+            await follow()
             await log.append([(succeeded(held),)])
             await log.leave("runner-1")
-            return head
 
-        monkeypatch.setattr(log._projection, "follow", follow_and_leave)
+        monkeypatch.setattr(log._queue, "follow", follow_and_leave)
+        assert await log.orphans() == []
+
+
+async def test_rows_follow_while_somebody_looks_for_orphans(
+    servers: SharedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projection, "KEEP_UP_SECONDS", 0.0)
+    settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
+    async with await MongoTrigger(settings, app_id="shop").open(clock=time.time) as log:
+        (outcome,) = await log.append([(registration("i1"),)])
+        assert isinstance(outcome, Accepted)
+        assert (await log._store.head()).projected < outcome.position
+        await log.orphans()
+        assert log._keeping_up is not None
+        await log._keeping_up
+        assert (await log._store.head()).projected >= outcome.position
+
+
+async def test_an_orphan_that_is_claimed_anew_during_the_look_is_none(
+    servers: SharedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
+    async with await MongoTrigger(settings, app_id="shop").open(clock=time.time) as log:
+        await log.append([(registration("i1"),)])
+        (held,) = (await claim(log, "lost")).started
+        assert await log.orphans() == [held]
+        look = log._projection.held
+
+        async def claimed_anew(wanted: Mapping[str, Open]) -> list[Invocation]:
+            monkeypatch.undo()
+            await log.append([(recovered(held),)])
+            await claim(log, "runner-2")
+            return await look(wanted)
+
+        monkeypatch.setattr(log._projection, "held", claimed_anew)
         assert await log.orphans() == []

@@ -158,19 +158,22 @@ class _Append:
             # Drawn, so that no election after a loss of data has the place, and so the term, of a lost one.
             base = secrets.randbelow(1 << _ELECTION_BITS)
             update.append({"$set": {"terms": _elect(elected, base, left)}})
-        meta = self._store.server.collection(self._store.meta)
+        # A failover may lose a place before it is filled, so that an election gets it or a lower one: what counts only
+        # before that election waits for the majority. All else may stand wherever its place is free.
+        server, name = self._store.server, self._store.meta
+        meta = server.collection(name) if terms or elected else server.hasty_collection(name)
 
         async def attempt() -> Any:
             return await meta.find_one_and_update(
                 query, update, projection={"number": 1}, return_document=ReturnDocument.AFTER
             )
 
-        found = await self._store.server.ask(attempt)
+        found = await server.ask(attempt)
         return None if found is None else (int(found["number"]), base)
 
     async def _drop_void(self) -> None:
         """Finds out why no place was given."""
-        head = await self._store.head()
+        head = await self._store.reach(await self._store.head())
         await self._learn()
         for number, part in enumerate(self._parts):
             reason = next(filter(None, (_void(entry, head) for entry in part if entry.id not in self._known)), None)
@@ -226,7 +229,7 @@ class _Append:
         if asyncio.get_running_loop().time() - begun < self._hole_timeout:
             return True
         head = await self._store.head()
-        if head.trimmed < (number << BITS) and head.number >= number:
+        if head.trimmed < (number << BITS):
             return True
         log = self._store.server.collection(self._store.log)
         await self._store.server.ask(lambda: log.delete_one({"_id": number, "w": self._token}))

@@ -1,100 +1,96 @@
-"""Claims: rows are offered to one claimer for a moment, its start is appended, and counts when the fold says so."""
+"""Claims: what is due in this process's fold is started by an append, and taken when it was read back as the first."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection, Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from pymongo import UpdateOne
+import msgspec
 
+from trigger_engine.entries.facts import Started
+from trigger_engine.log.admission import Registration
 from trigger_engine.log.claims import compare_held, started
 from trigger_engine.log.contract import Accepted, Claims, Invocation
 from trigger_engine_mongodb.appending import Writer
-from trigger_engine_mongodb.client import Document
-from trigger_engine_mongodb.documents import invocation_of
 from trigger_engine_mongodb.projection import Projection
-from trigger_engine_mongodb.store import Head, Store
+from trigger_engine_mongodb.run_queue import FoldedQueue, Open
+from trigger_engine_mongodb.store import Store
 
-OFFER_SECONDS = 10.0
-"""How long a row is kept for a claimer that may have died; the fold decides all the same."""
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a runner would take: up to `limit` of these tasks in these queues (none: all of them)."""
+
+    runner_id: str
+    tasks: Collection[str]
+    queues: Collection[str]
+    limit: int
 
 
 class Claimer:
     """Gives work of one open log."""
 
-    def __init__(self, store: Store, projection: Projection, writer: Writer) -> None:
+    def __init__(self, store: Store, queue: FoldedQueue, projection: Projection, writer: Writer) -> None:
         self._store = store
+        self._queue = queue
         self._projection = projection
         self._writer = writer
 
-    async def claim(
-        self,
-        runner_id: str,
-        *,
-        tasks: Collection[str],
-        queues: Collection[str],
-        holding: Collection[str],
-        limit: int,
-        now: float,
-    ) -> tuple[Claims, float | None]:
+    async def claim(self, wanted: Wanted, *, holding: Collection[str], now: float) -> tuple[Claims, float | None]:
         """One look, and in how many seconds work is due that waits for its time. `now`: when starts are made."""
-        # Read before the rows: what is begun meanwhile may not be in them, and is not revoked.
+        # Read before the log: what is begun meanwhile may not be in it, and is not revoked.
         held = frozenset(holding)
-        head = await self._projection.follow()
-        due_by = self._due_by(head, now)
-        rows = {row["claim"]: row for row in await self._store.server.find(self._store.rows, {"holder": runner_id})}
-        stranded, revoked = compare_held(rows, held)
-        due = {"waiting": True, "due": {"$lte": due_by}} | ({"queue": {"$in": list(queues)}} if queues else {})
-        taken = await self._take(runner_id, due | {"task": {"$in": list(tasks)}}, limit, head, now)
+        await self._queue.look()
+        by_claim = self._queue.held_by(wanted.runner_id)
+        stranded, revoked = compare_held(by_claim, held)
+        if stranded or revoked:
+            # What the runner has settled or been given may stand behind a hole.
+            await self._queue.follow()
+            by_claim = self._queue.held_by(wanted.runner_id)
+            stranded, revoked = compare_held(by_claim, held)
         claims = Claims(
-            started=taken,
-            stranded=sorted((invocation_of(rows[each]) for each in stranded), key=lambda each: each.registered_at),
-            revoked=revoked,
-            unknown=await self._unknown(due | {"task": {"$nin": list(tasks)}}) if limit > 0 else frozenset(),
+            stranded=await self._projection.held({each: by_claim[each] for each in stranded}), revoked=revoked
         )
-        return claims, await self._next_due(due_by)
+        due_by = await self._due_by(now)
+        if wanted.limit > 0:
+            taken = await self._start_due(wanted, due_by, now)
+            unknown = self._queue.unknown(wanted.tasks, wanted.queues, due_by)
+            claims = msgspec.structs.replace(claims, started=taken, unknown=unknown)
+        next_due = self._queue.next_due()
+        return claims, None if next_due is None else next_due - due_by
 
-    async def _take(self, runner_id: str, due: Document, limit: int, head: Head, now: float) -> list[Invocation]:
-        if limit <= 0:
-            return []
-        offered = await self._offer(due, limit, head)
-        entries = {}
-        for row in offered:
-            invocation = invocation_of(row)
-            entry = started(invocation.registration, invocation.state, runner_id=runner_id, now=now)
-            entries[row["_id"]] = entry
-        if not entries:
-            return []
-        outcomes = await self._writer.append([(entry,) for entry in entries.values()])
+    async def _due_by(self, now: float) -> float:
+        """The server's clock decides, not this process's; it is asked where something waits for its time."""
+        return now if self._queue.next_due() is None else (await self._store.head()).now
+
+    async def _start_due(self, wanted: Wanted, due_by: float, now: float) -> list[Invocation]:
+        """Starts what is due, until this brings something or nothing is left."""
+        while chosen := self._queue.choose(wanted.tasks, wanted.queues, wanted.limit, due_by):
+            try:
+                starts = await self._starts(chosen, wanted.runner_id, now)
+                taken = await self._take(starts, wanted.runner_id)
+            finally:
+                self._queue.put_back(chosen)
+            if taken or not starts:
+                return taken
+        return []
+
+    async def _take(self, starts: list[tuple[Registration, Started]], runner_id: str) -> list[Invocation]:
+        """Appends starts, and returns what no other process has started before."""
+        outcomes = await self._writer.append([(entry,) for _, entry in starts])
         positions = [outcome.position for outcome in outcomes if isinstance(outcome, Accepted)]
-        await self._projection.follow(max(positions))
-        rows = await self._store.server.find(self._store.rows, {"_id": {"$in": list(entries)}}, sort=("at", 1))
-        return [invocation_of(row) for row in rows if row["claim"] == entries[row["_id"]].claim_id]
+        await self._queue.follow(max(positions, default=0))
+        held = self._queue.held_by(runner_id)
+        own = [(registration, entry, held[entry.claim_id]) for registration, entry in starts if entry.claim_id in held]
+        self._queue.note_lost(len(starts) - len(own))
+        return [Invocation(registration, each.registered_at, each.state, entry) for registration, entry, each in own]
 
-    async def _offer(self, due: Document, limit: int, head: Head) -> Sequence[Document]:
-        """Due rows, oldest first, that nobody else is about to take."""
-        free = {"offered_until": {"$lte": head.now}}
-        found = await self._store.server.find(self._store.rows, due | free, sort=("at", 1), limit=limit)
-        if not found:
-            return []
-        token = secrets.token_hex(8)
-        offer = {"$set": {"offer": token, "offered_until": head.now + OFFER_SECONDS}}
-        updates = [UpdateOne({"_id": row["_id"], "changed": row["changed"]} | free, offer) for row in found]
-        rows: Any = self._store.server.collection(self._store.rows)
-        await self._store.server.ask(lambda: rows.bulk_write(updates, ordered=False))
-        own = {"_id": {"$in": [row["_id"] for row in found]}, "offer": token, "waiting": True}
-        return await self._store.server.find(self._store.rows, own, sort=("at", 1))
-
-    async def _unknown(self, query: Document) -> frozenset[str]:
-        found = await self._store.server.aggregate(self._store.rows, [{"$match": query}, {"$group": {"_id": "$task"}}])
-        return frozenset(each["_id"] for each in found)
-
-    def _due_by(self, head: Head, now: float) -> float:
-        """The server's clock decides, not this process's."""
-        return head.now
-
-    async def _next_due(self, due_by: float) -> float | None:
-        later = {"waiting": True, "due": {"$gt": due_by}}
-        found = await self._store.server.find(self._store.rows, later, sort=("due", 1), limit=1, only={"due": 1})
-        return float(found[0]["due"]) - due_by if found else None
+    async def _starts(self, chosen: Sequence[Open], runner_id: str, now: float) -> list[tuple[Registration, Started]]:
+        """Each with its registration, which may have to be fetched."""
+        registrations = await self._projection.registrations([each for each in chosen if each.registration is None])
+        starts = []
+        for each in chosen:
+            registration = each.registration or registrations.get(each.invocation_id)
+            if registration is not None:
+                starts.append((registration, started(registration, each.state, runner_id=runner_id, now=now)))
+        return starts

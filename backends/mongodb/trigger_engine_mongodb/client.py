@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bson.errors import InvalidDocument
+from pymongo import WriteConcern
 from pymongo import errors as failures
 
 from trigger_engine.errors import BackendUnavailable, ConfigError, SerializationError
@@ -75,8 +76,12 @@ class Server:
         return self._client
 
     def collection(self, name: str) -> Any:
-        """A collection, as the driver has it."""
+        """A collection, as the driver has it; what is written there is on the disks of a majority."""
         return self.database[name]
+
+    def hasty_collection(self, name: str) -> Any:
+        """The same for writes that only the primary has: a failover may lose them."""
+        return self.database.get_collection(name, write_concern=WriteConcern(w=1, j=False))
 
     async def aggregate(self, name: str, pipeline: Sequence[Document]) -> list[Document]:
         """All documents of an aggregation."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from trigger_engine.core.lifecycle import HELD, WAITING, InvocationState
+from trigger_engine.core.lifecycle import InvocationState
 from trigger_engine.entries.encoding import decode_entry
 from trigger_engine.entries.facts import AnyEntry, Position
 from trigger_engine.log.admission import REGISTRATIONS, Registration
@@ -82,14 +82,8 @@ def moved(state: InvocationState, latest: bytes) -> Document:
         "latest": latest,
         "state": _encoder.encode(state),
         "changed": state.changed_at,
-        "waiting": state.status in WAITING,
-        "due": state.not_before or 0.0,
-        "holder": state.runner_id if state.status in HELD else None,
-        "claim": state.claim_id if state.status in HELD else None,
         "final": state.status.is_final,
         "gone": False,
-        "offer": None,
-        "offered_until": 0.0,
     }
 
 

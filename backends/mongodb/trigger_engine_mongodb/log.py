@@ -27,12 +27,13 @@ from trigger_engine.log.contract import (
 )
 from trigger_engine_mongodb.appending import Writer
 from trigger_engine_mongodb.checkpoints import Checkpoints
-from trigger_engine_mongodb.claiming import Claimer
+from trigger_engine_mongodb.claiming import Claimer, Wanted
 from trigger_engine_mongodb.client import Server
 from trigger_engine_mongodb.documents import invocation_of
 from trigger_engine_mongodb.projection import Projection
 from trigger_engine_mongodb.reading import Reader
 from trigger_engine_mongodb.roles import Roles
+from trigger_engine_mongodb.run_queue import FoldedQueue
 from trigger_engine_mongodb.store import Store
 from trigger_engine_mongodb.trimming import Trimmer
 from trigger_engine_mongodb.wakeup import Wakeup
@@ -60,7 +61,8 @@ class MongoLog(EventLog):
         self._reader = Reader(self._store, location=location, hole_timeout=settings.hole_timeout)
         self._writer = Writer(self._store, hole_timeout=settings.hole_timeout)
         self._projection = Projection(self._store, self._reader)
-        self._claimer = Claimer(self._store, self._projection, self._writer)
+        self._queue = FoldedQueue(self._store, self._reader)
+        self._claimer = Claimer(self._store, self._queue, self._projection, self._writer)
         self._checkpoints = Checkpoints(self._store, self._reader)
         self._trimmer = Trimmer(self._store, self._reader, self._projection)
         self._roles = Roles(self._store)
@@ -70,6 +72,7 @@ class MongoLog(EventLog):
         self._settling: Counter[str] = Counter()
         self._settled_meanwhile: set[str] = set()
         self._running: set[asyncio.Task[Any]] = set()
+        self._keeping_up: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
@@ -119,13 +122,12 @@ class MongoLog(EventLog):
         wait: float = 0.0,
     ) -> Claims:
         deadline = self._loop.time() + wait
+        wanted = Wanted(runner_id, tasks, queues, limit)
         while True:
             last = self._wakeup.bell.last
             if wait > 0:
                 self._listen()
-            claims, next_due = await self._to_its_end(
-                self._look(runner_id, tasks=tasks, queues=queues, holding=holding, limit=limit)
-            )
+            claims, next_due = await self._to_its_end(self._look(wanted, holding))
             if claims.started:
                 self._wakeup.ring()
             left = deadline - self._loop.time()
@@ -134,12 +136,12 @@ class MongoLog(EventLog):
                 return claims
             await self._wakeup.wait(last, left if next_due is None else max(0.0, min(left, next_due)))
 
-    async def _look(self, runner_id: str, **wanted: Any) -> tuple[Claims, float | None]:
+    async def _look(self, wanted: Wanted, holding: Collection[str]) -> tuple[Claims, float | None]:
         # One at a time: what a cancelled call still takes must be seen as stranded by the next one.
         async with self._claiming:
             # What the runner itself settles during the look is not taken away from it.
             self._settled_meanwhile = set(+self._settling)
-            claims, next_due = await self._claimer.claim(runner_id, now=self._clock(), **wanted)
+            claims, next_due = await self._claimer.claim(wanted, holding=holding, now=self._clock())
             return msgspec.structs.replace(claims, revoked=claims.revoked - self._settled_meanwhile), next_due
 
     async def heartbeat(self, facts: RunnerFacts, *, ttl: float) -> None:
@@ -152,13 +154,19 @@ class MongoLog(EventLog):
         return await self._roles.runners()
 
     async def orphans(self, *, limit: int = 1000) -> list[Invocation]:
-        # Asked for before the rows, for one that settles and leaves; and afterwards, for one that comes and claims.
+        # Asked for before the log, for one that settles and leaves; and afterwards, for one that comes and claims.
         alive = await self._alive()
-        await self._projection.follow()
-        held = {"holder": {"$nin": [None, *alive]}}
-        found = await self._server.find(self._store.rows, held, sort=("at", 1), limit=limit)
-        alive = await self._alive() if found else alive
-        return [invocation_of(row) for row in found if row["holder"] not in alive]
+        await self._queue.follow()
+        self._keep_up()
+        held = {each.state.claim_id: each for each in self._queue.held_by_others(alive, limit)}
+        alive = await self._alive() if held else alive
+        lost = {claim: each for claim, each in held.items() if each.state.runner_id not in alive}
+        return await self._projection.held(lost)
+
+    def _keep_up(self) -> None:
+        """Lets the rows follow the log, beside what else is done; what fails is tried again at the next look."""
+        if self._keeping_up is None or self._keeping_up.done():
+            self._keeping_up = self._start(self._projection.keep_up())
 
     async def _alive(self) -> set[str]:
         return {row.facts.runner_id for row in await self._roles.runners() if row.alive}
@@ -200,10 +208,13 @@ class MongoLog(EventLog):
         if self._closed:
             work.close()
             raise BackendUnavailable(f"the log in {self._location} was closed: open it again")
+        return await asyncio.shield(self._start(work))
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+        return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)

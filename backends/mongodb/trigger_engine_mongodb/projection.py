@@ -6,25 +6,29 @@ for a higher position.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from bson.int64 import Int64
 from pymongo import UpdateOne
 from pymongo import errors as failures
 
-from trigger_engine.core.lifecycle import move
+from trigger_engine.core.lifecycle import HELD, move
 from trigger_engine.entries.encoding import encode_entry
 from trigger_engine.entries.facts import AnyEntry, Position, StatusEntry
 from trigger_engine.errors import LogReplaced, LogTrimmed
-from trigger_engine.log.admission import REGISTRATIONS, registered_state
-from trigger_engine.log.contract import Bookmark
+from trigger_engine.log.admission import REGISTRATIONS, Registration, registered_state
+from trigger_engine.log.contract import Bookmark, Invocation
 from trigger_engine_mongodb.client import Document
-from trigger_engine_mongodb.documents import moved, row_of, state_of
+from trigger_engine_mongodb.documents import invocation_of, moved, row_of, state_of
 from trigger_engine_mongodb.reading import Reader
+from trigger_engine_mongodb.run_queue import Open
 from trigger_engine_mongodb.store import PROJECTION, Head, Store
 
-STEP = 500
-"""Entries folded at once."""
+STEP = 2_000
+"""Entries folded at once: of an invocation that begins and ends in them, one row is written."""
+KEEP_UP_SECONDS = 10.0
+"""Rows are behind the log by no more than about this while somebody looks for orphans: opening reads the rest."""
 
 
 class Projection:
@@ -50,6 +54,28 @@ class Projection:
             await self._fold(batch.entries)
             await self._note(batch.bookmark)
 
+    async def keep_up(self) -> None:
+        """Takes the rows to the log's end when nobody has for a while."""
+        head = await self._store.head()
+        if head.now - head.projected_at >= KEEP_UP_SECONDS:
+            await self.follow()
+
+    async def held(self, wanted: Mapping[str, Open]) -> list[Invocation]:
+        """Those that are still held by the claims they are given with, oldest first."""
+        found = map(invocation_of, await self._rows(wanted.values()))
+        return [each for each in found if each.state.status in HELD and each.state.claim_id in wanted]
+
+    async def registrations(self, wanted: Collection[Open]) -> dict[str, Registration]:
+        """Registrations by invocation, but of those that are forgotten."""
+        return {row["_id"]: invocation_of(row).registration for row in await self._rows(wanted)}
+
+    async def _rows(self, wanted: Collection[Open]) -> list[Document]:
+        if not wanted:
+            return []
+        await self.follow(max(each.state.changed_at for each in wanted))
+        query = {"_id": {"$in": [each.invocation_id for each in wanted]}, "gone": False}
+        return await self._store.server.find(self._store.rows, query, sort=("at", 1))
+
     async def _note(self, bookmark: Bookmark) -> None:
         meta = self._store.server.collection(self._store.meta)
         place = {"log_id": bookmark.log_id, "upto": Int64(bookmark.position)}
@@ -58,7 +84,9 @@ class Projection:
             "$or": [{"log_id": {"$ne": bookmark.log_id}}, {"upto": {"$lt": bookmark.position}}],
         }
         try:
-            await self._store.server.ask(lambda: meta.update_one(query, {"$set": place}, upsert=True))
+            await self._store.server.ask(
+                lambda: meta.update_one(query, {"$set": place, "$currentDate": {"at": True}}, upsert=True)
+            )
         except failures.DuplicateKeyError:
             return  # another has taken it as far
 

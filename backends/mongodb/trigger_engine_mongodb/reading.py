@@ -16,7 +16,7 @@ from trigger_engine_mongodb.store import Head, Store
 
 DOCUMENTS = 200
 """Read at once at most."""
-LOOK_AGAIN = 0.005
+LOOK_AGAIN = 0.002
 """Seconds between looks at a hole."""
 
 
@@ -34,8 +34,12 @@ class Reader:
 
         Raises LogReplaced, LogTrimmed.
         """
+        return (await self.read_on(after, limit, patient=patient))[0]
+
+    async def read_on(self, after: Bookmark, limit: int, *, patient: bool = True) -> tuple[Batch, bool]:
+        """The same, and whether more may be there, behind a hole or the limit."""
         while True:
-            documents, head = await self._look(after, limit)
+            documents, floor = await self._look(after, limit)
             entries: list[tuple[Position, AnyEntry]] = []
             bookmark = after
             expected = number_of(after.position)
@@ -44,32 +48,37 @@ class Reader:
                 if number > expected:
                     break
                 expected = number + 1
-                new = list(entries_of(document, max(after.position, head.trimmed)))
+                new = list(entries_of(document, max(after.position, floor)))
                 entries += new[: limit - len(entries)]
                 if entries:
-                    bookmark = Bookmark(head.log_id, entries[-1][0], entries[-1][1].id)
+                    bookmark = Bookmark(after.log_id, entries[-1][0], entries[-1][1].id)
                 elif first_position(document) > bookmark.position and "data" not in document:
-                    bookmark = Bookmark(head.log_id, first_position(document))
+                    bookmark = Bookmark(after.log_id, first_position(document))
                 if len(entries) == limit:
                     break
             # What stands behind a hole shows that its place was taken by a writer.
             holed = bool(documents) and int(documents[-1]["_id"]) >= expected and len(entries) < limit
             if holed:
-                await self._meet_hole(head.log_id, expected, documents)
+                await self._meet_hole(after.log_id, expected, documents)
             if entries or not holed or not patient:
                 if not entries and bookmark != after and len(documents) > _most(limit):
                     after = bookmark
                     continue
-                return Batch(entries, bookmark)
+                return Batch(entries, bookmark), holed or len(entries) == limit or len(documents) > _most(limit)
             await asyncio.sleep(LOOK_AGAIN)
 
-    async def _look(self, after: Bookmark, limit: int) -> tuple[list[Document], Head]:
-        """Documents from the bookmark's on; the first is the bookmark's own where it is still there."""
+    async def _look(self, after: Bookmark, limit: int) -> tuple[list[Document], Position]:
+        """Documents from the bookmark's on, and the last place that is gone.
+
+        The first document is the bookmark's own, or stands for it.
+        """
         if not self._store.log_id:
             await self._store.head()
         first = number_of(after.position)
         query = {"_id": {"$gte": first}}
         found = await self._store.server.find(self._store.log, query, limit=_most(limit) + 1)
+        if after.log_id == self._store.log_id and _is_whole(found, after):
+            return found, after.position
         # Asked for afterwards: what was trimmed while the documents were read shows here.
         head = await self._store.head()
         own = found[0] if found and int(found[0]["_id"]) == first else None
@@ -85,7 +94,7 @@ class Reader:
             entry_id=entry_id_at(own, after.position),
             location=self._location,
         )
-        return documents, head
+        return documents, head.trimmed
 
     async def tail(self) -> Bookmark:
         """The highest place that can be read."""
@@ -111,6 +120,17 @@ class Reader:
         for hole, seen in self._holes.items():
             if now - seen >= self._hole_timeout:
                 await fill(self._store, hole[1])
+
+
+def _is_whole(documents: list[Document], after: Bookmark) -> bool:
+    """True where they show by themselves that nothing after the bookmark is trimmed, or of another log."""
+    if not after.entry_id or not documents or entry_id_at(documents[0], after.position) != after.entry_id:
+        return False
+    first = int(documents[0]["_id"])
+    return all(
+        int(each["_id"]) == first + index and "keys" not in each and "cut" not in each
+        for index, each in enumerate(documents)
+    )
 
 
 def _most(limit: int) -> int:

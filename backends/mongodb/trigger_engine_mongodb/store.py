@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import suppress
 
 import msgspec
 from bson.int64 import Int64
@@ -24,13 +24,17 @@ KEPT_SECONDS = 86_400
 
 
 class Head(msgspec.Struct, frozen=True):
-    """What is known of the whole log. `now`: the server's clock, seconds since 1970."""
+    """What is known of the whole log. `now`: the server's clock; `projected_at`: when `projected` rose (0: never).
+
+    Both in seconds since 1970.
+    """
 
     log_id: str
     number: int
     trimmed: Position
     terms: frozenset[int]
     projected: Position
+    projected_at: float
     now: float
 
 
@@ -77,38 +81,52 @@ class Store:
                 {"$set": {"now": "$$NOW"}},
             ]
             found = {each["_id"]: each for each in await self.server.aggregate(self.meta, pipeline)}
-            if HEAD in found:
+            if HEAD not in found:
+                await self._make()
+            elif "making" in found[HEAD]:
+                await self._complete(found[HEAD]["log_id"])
+            else:
                 return self._read(found[HEAD], found.get(PROJECTION))
-            await self._make(number=0)
 
     def _read(self, head: Document, projection: Document | None) -> Head:
         trimmed = int(head["trimmed"])
         follows = projection is not None and projection["log_id"] == head["log_id"]
-        projected = int(projection["upto"]) if follows and projection is not None else int(head["begins"])
+        projected, projected_at = int(head["begins"]), 0.0
+        if follows and projection is not None:
+            projected, projected_at = int(projection["upto"]), projection["at"].timestamp()
         self.log_id = head["log_id"]
         terms = frozenset(int(each["term"]) for each in head["terms"])
-        return Head(self.log_id, int(head["number"]), trimmed, terms, projected, head["now"].timestamp())
+        now = head["now"].timestamp()
+        return Head(self.log_id, int(head["number"]), trimmed, terms, projected, projected_at, now)
 
-    async def _make(self, number: int) -> None:
-        log_id = fresh_id()
+    async def reach(self, head: Head) -> Head:
+        """The head with a number as high as the log's documents: a failover may have lost what gave them theirs."""
+        newest = await self.server.find(self.log, {}, sort=("_id", -1), limit=1, only={"_id": 1})
+        number = max((int(each["_id"]) for each in newest), default=0)
+        if number <= head.number:
+            return head
+        meta = self.server.collection(self.meta)
+        behind = {"_id": HEAD, "log_id": head.log_id, "number": {"$lt": number}}
+        await self.server.ask(lambda: meta.update_one(behind, {"$set": {"number": Int64(number)}}))
+        return msgspec.structs.replace(head, number=number)
+
+    async def _make(self) -> None:
+        """Chooses an identity: of many processes that come first at once, all make the same collections."""
+        head: Document = {"_id": HEAD, **_new_head(fresh_id(), 0), "making": True}
+        meta = self.server.collection(self.meta)
+        with suppress(failures.DuplicateKeyError):
+            await self.server.ask(lambda: meta.insert_one(head))
+
+    async def _complete(self, log_id: str) -> None:
         await self._prepare(log_id)
-        head = _new_head(log_id, number)
-
-        async def insert() -> Any:
-            return await self.server.collection(self.meta).insert_one({"_id": HEAD, **head})
-
-        try:
-            await self.server.ask(insert)
-        except failures.DuplicateKeyError:
-            await self._drop(log_id)
+        meta = self.server.collection(self.meta)
+        await self.server.ask(lambda: meta.update_one({"_id": HEAD, "log_id": log_id}, {"$unset": {"making": ""}}))
 
     async def _prepare(self, log_id: str) -> None:
         """The indexes, before anybody writes."""
         log, rows = (self.server.collection(self._of(log_id, kind)) for kind in ("log", "invocations"))
         await self.server.ask(lambda: log.create_index("ids", unique=True, sparse=True))
         indexes = [
-            IndexModel([("waiting", 1), ("at", 1)]),
-            IndexModel([("holder", 1)]),
             IndexModel([("final", 1), ("changed", 1)]),
             IndexModel([("gone_at", 1)], expireAfterSeconds=KEPT_SECONDS),
         ]

@@ -99,7 +99,7 @@ class Trimmer:
                 for index, each in enumerate(document["ids"])
             ]
             log = self._store.server.collection(self._store.log)
-            await self._store.server.ask(lambda: log.update_one({"_id": number}, {"$set": {"ids": ids}}))  # noqa: B023
+            await self._store.server.ask(lambda: log.update_one({"_id": number}, {"$set": {"ids": ids, "cut": True}}))  # noqa: B023
 
     async def _left_of(self, document: Document) -> Document | None:
         keys, calls = [], []

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from trigger_engine_mongodb import appending, claiming, store
+from trigger_engine_mongodb import appending, claiming
 
 from tests.chaos.driver.harmed_server import HarmedServer
 from tests.support.servers.mongodb_servers import MongoServer
@@ -41,7 +41,7 @@ def _go_by_the_clock_of_the_run() -> None:
     claiming.Claimer._due_by = _by_the_own_clock  # type: ignore[method-assign]
 
 
-def _by_the_own_clock(self: claiming.Claimer, head: store.Head, now: float) -> float:
+async def _by_the_own_clock(self: claiming.Claimer, now: float) -> float:
     return now
 
 

@@ -1,0 +1,109 @@
+"""The queue that each process folds: from rows and the log, beside others that choose the same."""
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from trigger_engine_mongodb import run_queue
+from trigger_engine_mongodb.backend import MongoSettings, MongoTrigger
+from trigger_engine_mongodb.log import MongoLog
+
+from tests.support.servers.shared import SharedServers
+from trigger_engine.core.lifecycle import InvocationState
+from trigger_engine.entries.facts import Started
+from trigger_engine.log.claims import started
+from trigger_engine.log.fresh import fresh_id
+from trigger_engine.testing.conformance.claiming import claim, names
+from trigger_engine.testing.conformance.harness import append, read_all
+from trigger_engine.testing.conformance.sample_entries import event, handed_back, registration, succeeded
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def backend(servers: SharedServers) -> MongoTrigger:
+    settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
+    return MongoTrigger(settings, app_id="shop")
+
+
+@pytest.fixture
+async def log(backend: MongoTrigger) -> AsyncIterator[MongoLog]:
+    async with await backend.open(clock=time.time) as log:
+        yield log
+
+
+async def test_a_queue_longer_than_what_is_kept_is_given_out_whole(
+    log: MongoLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_queue, "REGISTRATIONS_KEPT", 2)
+    await append(log, *(registration(f"i{n}") for n in range(6)))
+    first = (await claim(log, limit=3)).started
+    second = (await claim(log, limit=3)).started
+    assert names(first) == ["i0", "i1", "i2"]
+    assert names(second) == ["i3", "i4", "i5"]
+    assert [each.registration.id for each in first] == [registration(f"i{n}").id for n in range(3)]
+
+
+async def test_one_that_opens_late_finds_in_rows_what_is_behind_it(backend: MongoTrigger, log: MongoLog) -> None:
+    await append(log, *(registration(f"i{n}") for n in range(4)))
+    (ended,) = (await claim(log, limit=1)).started
+    await append(log, succeeded(ended))
+    (held,) = (await claim(log, limit=1)).started
+    await log._projection.follow()
+    await append(log, registration("i4"))
+    async with await backend.open(clock=time.time) as late:
+        claims = await claim(late, held.state.runner_id or "")
+        assert names(claims.started) == ["i2", "i3", "i4"]
+        assert claims.stranded == [held]
+
+
+async def test_what_ended_after_the_rows_place_is_not_given_out_again(backend: MongoTrigger, log: MongoLog) -> None:
+    await append(log, event("a"))
+    await log._projection.follow()
+    before = await log._store.head()
+    await append(log, registration("i1"))
+    (ended,) = (await claim(log)).started
+    await append(log, succeeded(ended))
+    await log._projection.follow()
+    # As it is while rows are written whose place is not noted yet.
+    meta = log._server.collection(log._store.meta)
+    await meta.update_one({"_id": "projection"}, {"$set": {"upto": before.projected}})
+    async with await backend.open(clock=time.time) as late:
+        assert (await claim(late)).started == []
+
+
+async def test_of_two_that_choose_the_same_the_second_goes_on_behind_it(
+    backend: MongoTrigger, log: MongoLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with await backend.open(clock=time.time) as other:
+        await append(log, *(registration(f"i{n}") for n in range(6)))
+        await other._queue.follow()
+        monkeypatch.setattr(other._queue, "look", other._store.head)
+        assert names((await claim(log, "runner-1", limit=2)).started) == ["i0", "i1"]
+        assert names((await claim(other, "runner-2", limit=2)).started) == ["i4", "i5"]
+        starts = [entry for _, entry in await read_all(log) if isinstance(entry, Started)]
+        assert [each.invocation_id for each in starts] == ["i0", "i1", "i0", "i1", "i4", "i5"]
+        assert names((await claim(log, "runner-1")).started) == ["i2", "i3"]
+
+
+async def test_what_a_runner_has_settled_behind_a_hole_is_not_stranded(log: MongoLog) -> None:
+    await append(log, registration("i1"))
+    (held,) = (await claim(log, "runner-1")).started
+    await append(log, event("a"))
+    meta = log._server.collection(log._store.meta)
+    # As another process does before it fills its place, or dies.
+    await meta.update_one({"_id": "log"}, {"$inc": {"number": 1}})
+    await append(log, succeeded(held))
+    assert (await claim(log, "runner-1")).stranded == []
+
+
+async def test_what_a_runner_was_given_behind_a_hole_is_not_revoked(log: MongoLog) -> None:
+    await append(log, registration("i1"))
+    (held,) = (await claim(log, "runner-1")).started
+    await append(log, handed_back(held))
+    await claim(log, limit=0)
+    meta = log._server.collection(log._store.meta)
+    await meta.update_one({"_id": "log"}, {"$inc": {"number": 1}})
+    again = started(held.registration, InvocationState(), runner_id="runner-1", now=time.time())
+    await append(log, again)
+    assert (await claim(log, "runner-1", holding=[again.claim_id])).revoked == frozenset()
