@@ -46,7 +46,7 @@ def _figures(question: str, place: Place, *, small: bool) -> Iterator[Figure]:
         for pace, emit, full in PACES:
             if between and emit is _one_after_another:
                 continue
-            events = full // 20 if small else full // (1 if place.at_hand else 2)
+            events = full // 100 if small else full // (1 if place.at_hand else 2)
             medians: list[float] = []
             slowest: list[float] = []
             beside: list[float] = []

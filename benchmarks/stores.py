@@ -67,7 +67,8 @@ class Store:
                 calm = now
             elif now - calm > _CALM:
                 ends = await _ends(log)
-                if len(ends) >= wanted:
+                # What ended after the look at the end of the log is seen in the next one.
+                if len(ends) >= wanted and seen[-1][0] >= ends[wanted - 1]:
                     return next(then for position, then in seen if position >= ends[wanted - 1])
                 if now - begun > PATIENCE:
                     raise RuntimeError(f"{len(ends):,} of {wanted:,} invocations have succeeded after {PATIENCE:g} s")

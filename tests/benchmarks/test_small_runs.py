@@ -33,10 +33,10 @@ def test_a_benchmark_runs_on_a_server(
     name: str, backend: str, servers: SharedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ExitStack() as stack:
+        # Servers of their own take up to ten seconds to start.
+        url = servers.url(backend)
+        monkeypatch.setenv(f"TEST_{backend.upper()}_URL", url)
         if backend == "rabbitmq":
-            # A node of its own takes ten seconds to start.
-            url = servers.url(backend)
-            monkeypatch.setenv("TEST_RABBITMQ_URL", url)
             stack.enter_context(removed_afterwards(url))
         figures = list(importlib.import_module(f"benchmarks.{name}").measure(small=True, backend=backend))
     check(question_of(name, backend), figures)

@@ -3,11 +3,15 @@
 import asyncio
 import time
 
+import pytest
+
+from benchmarks import stores
 from benchmarks.apps import BenchmarkApp
 from benchmarks.stores import MEMORY
 from tests.support.waiting import wait_until
 from trigger_engine.entries.encoding import decode_entry
-from trigger_engine.entries.facts import EventEmitted
+from trigger_engine.entries.facts import EventEmitted, Position
+from trigger_engine.log.contract import EventLog
 
 
 async def test_the_end_of_the_work_is_when_the_wanted_success_came_not_when_it_was_seen() -> None:
@@ -30,6 +34,21 @@ async def test_work_that_is_still_to_come_is_waited_for() -> None:
             asyncio.get_running_loop().call_later(0.5, lambda: asyncio.ensure_future(call(benchmark)))
             begun = time.perf_counter()
             assert await waiting > begun + 0.4
+
+
+async def test_what_ends_just_before_the_log_is_read_counts_when_it_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    with MEMORY.fresh() as store:
+        benchmark = BenchmarkApp(store.settings)
+        ends = stores._ends
+
+        async def ends_with_a_late_one(log: EventLog) -> list[Position]:
+            await (await benchmark.plain()).result(timeout=30)
+            return await ends(log)
+
+        monkeypatch.setattr(stores, "_ends", ends_with_a_late_one)
+        async with benchmark.app as app, app.runner():
+            begun = time.perf_counter()
+            assert await store.wait_succeeded(app, 1) > begun + 0.25
 
 
 async def call(benchmark: BenchmarkApp) -> None:
