@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.backends import backend
+from tests.support.order import slow_first
 from tests.support.servers.memory import folder_in_memory
 from tests.support.servers.shared import SharedServers
 from tests.support.skips import OPTION, SkipCount
@@ -39,6 +40,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """In parallel, the process that the others report to counts."""
     if config.getoption(OPTION) and not hasattr(config, "workerinput"):
         config.pluginmanager.register(SkipCount())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In parallel the slow tests come first."""
+    if worker := getattr(config, "workerinput", None):
+        items[:] = slow_first(items, worker["workercount"])
 
 
 @pytest.fixture(scope="session")
