@@ -18,13 +18,16 @@ async def wait_until(condition: Callable[[], Any], *, deadline: float = 15.0) ->
     """The first true value of `condition`, a function or a coroutine function; fails after `deadline` seconds."""
     end = time.monotonic() + deadline
     while True:
+        begun = time.monotonic()
         found = condition()
         value = await found if inspect.isawaitable(found) else found
         if value:
             return value
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if now > end:
             raise AssertionError(f"{inspect.getsource(condition).strip()} was not true within {deadline} s")
-        await asyncio.sleep(_POLL)
+        # What is waited for gets most of the time, also where a look asks a server.
+        await asyncio.sleep(max(_POLL, 3 * (now - begun)))
 
 
 def wait_until_true(condition: Callable[[], T], *, deadline: float = 20.0) -> T:
