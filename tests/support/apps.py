@@ -1,17 +1,24 @@
-"""Apps for tests: quick settings, on any backend."""
+"""Apps for tests: quick settings, on any backend.
+
+Children and programs under test import it, each anew; so it imports nothing for their sake alone.
+"""
+
+from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.backends import TestedBackend
 from trigger_engine import TriggerEngine
 from trigger_engine.session import Connections
 from trigger_engine.task import Task
+
+if TYPE_CHECKING:
+    from tests.support.backends import TestedBackend
 
 QUICK: dict[str, Any] = {
     "heartbeat_interval": 0.1,
