@@ -15,13 +15,16 @@ from typing import Any
 
 import pytest
 import uvloop
+from aio_pika import Channel
 from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
 from trigger_engine_rabbitmq.fold import Folded, LogFold
 from trigger_engine_rabbitmq.messages import Message
+from trigger_engine_rabbitmq.probing import give_up
 
 from tests.support.servers.rabbitmq_cuts import cutting, some_are_cut, some_are_given_up
 from tests.support.servers.shared import SharedServers
 from tests.support.waiting import is_quick, wait_until
+from trigger_engine.errors import BackendUnavailable
 from trigger_engine.log.contract import EventLog
 from trigger_engine.log.fresh import fresh_id
 from trigger_engine.testing.conformance.harness import PATIENCE, append, ids
@@ -105,6 +108,36 @@ async def test_a_log_is_opened_that_takes_longer_to_read_than_a_call_may_wait(
         assert len(await ids(log)) == messages
 
 
+@pytest.mark.slow
+async def test_a_server_that_is_slow_to_connect_is_waited_for_while_that_comes_on(
+    servers: SharedServers, monkeypatch: Any
+) -> None:
+    settings = RabbitMQSettings(servers.url("rabbitmq"), f"test-{fresh_id()}", timeout=4.0)
+    declare = Channel.declare_queue
+
+    async def declare_slowly(self: Channel, *args: Any, **named: Any) -> Any:
+        await asyncio.sleep(0.6 * settings.timeout)
+        return await declare(self, *args, **named)
+
+    monkeypatch.setattr(Channel, "declare_queue", declare_slowly)
+    async with await RabbitMQTrigger(settings, app_id="shop").open(clock=time.time) as log:
+        await append(log, event("a"))
+
+
+@pytest.mark.slow
+async def test_a_server_that_always_comes_as_far_is_not_waited_for_longer(
+    servers: SharedServers, monkeypatch: Any
+) -> None:
+    settings = RabbitMQSettings(servers.url("rabbitmq"), f"test-{fresh_id()}", timeout=1.0)
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise ConnectionError("not now")
+
+    monkeypatch.setattr(Channel, "declare_queue", refuse)
+    with pytest.raises(BackendUnavailable, match="cannot be used, tried for 1 s"):
+        await RabbitMQTrigger(settings, app_id="shop").open(clock=time.time)
+
+
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_a_loop_may_end_before_its_log_is_closed(run: Callable[..., None], servers: SharedServers) -> None:
     prefix = f"test-{fresh_id()}"
@@ -125,6 +158,31 @@ def test_a_loop_may_end_before_its_log_is_closed(run: Callable[..., None], serve
     logs.clear()
     gc.collect()
     assert asyncio.run(read())
+
+
+async def close_that_waits_on() -> None:
+    """As that of aio-pika, which waits again when it is cancelled."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.Event().wait()
+
+
+async def test_nothing_is_left_of_a_close_that_was_given_up() -> None:
+    before = asyncio.all_tasks()
+    await give_up(close_that_waits_on(), 0.0)
+    await wait_until(lambda: asyncio.all_tasks() == before)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_loop_ends_while_a_connection_is_being_closed(steps: int) -> None:
+    async def leave() -> asyncio.Task[None]:
+        closing = asyncio.create_task(give_up(close_that_waits_on(), PATIENCE))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        return closing
+
+    assert asyncio.run(leave()).cancelled()
 
 
 def test_a_program_that_emits_without_closing_exits_at_once(servers: SharedServers) -> None:

@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from aiormq.abc import AbstractChannel
+from trigger_engine_rabbitmq import server as connecting
 from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
 
 from tests.support.servers.private_server import HOST, free_port
@@ -87,6 +89,16 @@ async def test_a_wrong_password_is_told(servers: SharedServers) -> None:
     url = servers.url("rabbitmq").replace("guest:guest", "guest:wrong")
     with pytest.raises(ConfigError, match="user and password"):
         await open_log(url)
+
+
+async def test_a_user_that_may_read_and_not_write_is_told(servers: SharedServers, monkeypatch: Any) -> None:
+    async def publish(channel: AbstractChannel, name: str, body: bytes) -> None:
+        # Nobody may write there, and a server says it as it does of any other exchange.
+        await channel.basic_publish(body, exchange="amq.rabbitmq.trace", routing_key=name)
+
+    monkeypatch.setattr(connecting, "publish", publish)
+    with pytest.raises(ConfigError, match=r"refuses this user.*ACCESS_REFUSED.*its rights"):
+        await open_log(servers.url("rabbitmq"))
 
 
 async def test_a_stream_that_is_deleted_is_another_log(servers: SharedServers) -> None:

@@ -16,6 +16,9 @@ from trigger_engine_rabbitmq.receiver import offset_of
 CLOSING_SECONDS = 2.0
 """Seconds that a server has to take part in the end of a connection or channel."""
 
+PAUSE_SECONDS = 0.05
+"""Seconds after which what should have ended is cancelled again."""
+
 PERSISTENT = spec.Basic.Properties(delivery_mode=2)
 
 
@@ -42,10 +45,21 @@ async def offset_of_next_message(connection: AbstractConnection, name: str) -> i
 async def give_up(closing: Awaitable[object], seconds: float) -> None:
     """Closes what may be lost already, or whose server may hang: it is not waited for longer than this."""
     task = asyncio.ensure_future(closing)
-    # A timeout would have to cancel what may swallow that.
-    await asyncio.wait([task], timeout=seconds)
-    if not task.cancel() and not task.cancelled():
-        task.exception()
+    task.add_done_callback(lambda task: task.cancelled() or task.exception())
+    try:
+        # A timeout would have to cancel what may swallow that.
+        await asyncio.wait([task], timeout=seconds)
+    except asyncio.CancelledError:
+        _end(task)
+        raise
+    _end(task)
+
+
+def _end(task: asyncio.Future[object]) -> None:
+    """Cancels until that helps: a connection of aio-pika that is cancelled once waits on, and a loop for it."""
+    if not task.done():
+        task.cancel()
+        task.get_loop().call_later(PAUSE_SECONDS, _end, task)
 
 
 async def unless_closed(found: asyncio.Future[int], channel: AbstractChannel) -> int:

@@ -33,7 +33,7 @@ LONGEST_PAUSE = 1.0
 """Seconds between attempts; the pause doubles."""
 
 LONGEST_STEP = 10.0
-"""Seconds after which a connection is not waited for, but made anew."""
+"""Seconds after which a connection, or its reading of a stream, is not waited for, but made anew."""
 
 LAST_SECONDS = 0.1
 """Seconds that a server has to take part in the end of a connection, also when the loop itself ends."""
@@ -55,7 +55,8 @@ class Server:
         self._shown = shown
         self._location = location
         self._seconds = seconds
-        self._step_seconds = min(seconds / 2, LONGEST_STEP)
+        self._steps = 0
+        self._answered_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._lost = asyncio.Event()
         self._cause: BaseException | None = None
@@ -77,6 +78,7 @@ class Server:
             self._waiting.discard(future)
         self.check()
         if future.done():
+            self._steps = 0
             return future.result()
         stream.withdraw(number)
         # A server that hangs gets another chance, by another connection.
@@ -84,9 +86,12 @@ class Server:
         raise self.unavailable()
 
     async def _wait_for(self, future: asyncio.Future[Any], stream: Stream) -> None:
-        """Gives up when nothing new was read for as long as a call may wait: before it much may have to be read."""
+        """Gives up when nothing new was read for as long as a call may wait: before it much may have to be read.
+
+        A server that is slow to connect is waited for, too, as long as that comes on.
+        """
         begun = time.monotonic()
-        while (left := max(begun, stream.read_at) + self._seconds - time.monotonic()) > 0:
+        while (left := max(begun, stream.read_at, self._answered_at) + self._seconds - time.monotonic()) > 0:
             done, _ = await asyncio.wait([future], timeout=left)
             if done:
                 return
@@ -215,7 +220,8 @@ class Server:
     async def _connect(self, this: asyncio.Task[None]) -> None:
         """One connection, from its beginning to its end."""
         self._lost.clear()
-        connection = await _connected(self._url, self._step_seconds)
+        connection = await _connected(self._url, min(self._seconds / 2, LONGEST_STEP))
+        self._taken(1)
         ended: asyncio.Future[Any] = self._loop.create_future()
 
         def end(exc: BaseException | None = None) -> None:
@@ -225,9 +231,10 @@ class Server:
         tasks: list[asyncio.Future[Any]] = []
         try:
             connection.close_callbacks.add(lambda _, exc: end(exc))
-            for stream in self._streams:
-                async with asyncio.timeout(self._step_seconds):
+            for step, stream in enumerate(self._streams, 2):
+                async with asyncio.timeout(min(self._seconds, LONGEST_STEP)):
                     channel = await self._subscribe(connection, stream, end)
+                self._taken(step)
                 sending = asyncio.create_task(self._send(stream, channel, end))
                 # However it ends, also when aiormq cancels it.
                 sending.add_done_callback(lambda _: end())
@@ -239,7 +246,7 @@ class Server:
             tasks.append(lost)
             await asyncio.wait({ended, lost}, return_when=asyncio.FIRST_COMPLETED)
             self._cause = ended.exception() if ended.done() else None
-            if isinstance(self._cause, (StreamReplaced, TriggerEngineError)):
+            if isinstance(self._cause, (StreamReplaced, TriggerEngineError, ChannelAccessRefused)):
                 raise self._cause
         finally:
             self._connection = None
@@ -251,6 +258,11 @@ class Server:
             # Where nobody has closed the log the loop ends, and with it what the connection needs for a farewell.
             is_farewell = self._closed or not this.cancelling()
             await close_quietly(connection, CLOSING_SECONDS if is_farewell else LAST_SECONDS)
+
+    def _taken(self, step: int) -> None:
+        """A step of connecting: counts only where no attempt since the last call that ended well came as far."""
+        if step > self._steps:
+            self._steps, self._answered_at = step, time.monotonic()
 
     async def _subscribe(self, connection: AbstractConnection, stream: Stream, end: End) -> AbstractChannel:
         opened = await connection.channel(publisher_confirms=False)
@@ -269,7 +281,7 @@ class Server:
             stream.start_anew()
         await opened.set_qos(PREFETCH)
         channel = await opened.get_underlay_channel()
-        channel.closing.add_done_callback(lambda _: end())
+        channel.closing.add_done_callback(lambda closing: end(None if closing.cancelled() else closing.exception()))
         channel.on_consumer_cancel_callbacks.add(lambda _: end(ConnectionError(f"{stream.name} was deleted")))
         receiver = Receiver(stream, channel, end)
         await channel.basic_consume(
