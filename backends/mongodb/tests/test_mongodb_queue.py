@@ -4,13 +4,14 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-from trigger_engine_mongodb import run_queue
+from trigger_engine_mongodb import claiming, run_queue
 from trigger_engine_mongodb.backend import MongoSettings, MongoTrigger
 from trigger_engine_mongodb.log import MongoLog
 
 from tests.support.servers.shared import SharedServers
 from trigger_engine.core.lifecycle import InvocationState
 from trigger_engine.entries.facts import Started
+from trigger_engine.log import rivals
 from trigger_engine.log.claims import started
 from trigger_engine.log.fresh import fresh_id
 from trigger_engine.testing.conformance.claiming import claim, names
@@ -80,10 +81,26 @@ async def test_of_two_that_choose_the_same_the_second_goes_on_behind_it(
         await other._queue.follow()
         monkeypatch.setattr(other._queue, "look", other._store.head)
         assert names((await claim(log, "runner-1", limit=2)).started) == ["i0", "i1"]
-        assert names((await claim(other, "runner-2", limit=2)).started) == ["i4", "i5"]
+        assert names((await claim(other, "runner-2", limit=2)).started) == ["i2", "i3"]
         starts = [entry for _, entry in await read_all(log) if isinstance(entry, Started)]
-        assert [each.invocation_id for each in starts] == ["i0", "i1", "i0", "i1", "i4", "i5"]
-        assert names((await claim(log, "runner-1")).started) == ["i2", "i3"]
+        assert [each.invocation_id for each in starts] == ["i0", "i1", "i0", "i1", "i2", "i3"]
+        assert names((await claim(log, "runner-1")).started) == ["i4", "i5"]
+
+
+async def test_who_waits_leaves_its_share_to_a_runner_that_works_too_for_a_moment(
+    log: MongoLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claiming, "GRACE_SECONDS", 60.0)
+    monkeypatch.setattr(rivals, "KEPT_SECONDS", 60.0)
+    await append(log, registration("before"))
+    await claim(log, "runner-1")
+    ids = [f"i{n}" for n in range(20)]
+    await append(log, *map(registration, ids))
+    share = [each for each in ids if rivals.is_first("runner-2", ["runner-1"], each)]
+    assert 0 < len(share) < len(ids)
+    assert names((await claim(log, "runner-2", limit=30, wait=5.0)).started) == share
+    monkeypatch.setattr(claiming, "GRACE_SECONDS", 0.0)
+    assert names((await claim(log, "runner-2", limit=30, wait=5.0)).started) == [each for each in ids if each not in share]
 
 
 async def test_what_a_runner_has_settled_behind_a_hole_is_not_stranded(log: MongoLog) -> None:
@@ -107,3 +124,13 @@ async def test_what_a_runner_was_given_behind_a_hole_is_not_revoked(log: MongoLo
     again = started(held.registration, InvocationState(), runner_id="runner-1", now=time.time())
     await append(log, again)
     assert (await claim(log, "runner-1", holding=[again.claim_id])).revoked == frozenset()
+
+
+async def test_a_queue_begins_anew_where_the_log_was_cleared(backend: MongoTrigger, log: MongoLog) -> None:
+    await append(log, registration("i1"), registration("i2"))
+    assert names((await claim(log, limit=1)).started) == ["i1"]
+    async with await backend.open(clock=time.time) as other:
+        await other.clear()
+        await append(other, registration("i3"))
+        assert names((await claim(log)).started) == ["i3"]
+        assert names((await claim(other)).started) == []

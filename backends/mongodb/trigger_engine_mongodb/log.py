@@ -122,7 +122,7 @@ class MongoLog(EventLog):
         wait: float = 0.0,
     ) -> Claims:
         deadline = self._loop.time() + wait
-        wanted = Wanted(runner_id, tasks, queues, limit)
+        wanted = Wanted(runner_id, tasks, queues, limit, patient=wait > 0)
         while True:
             last = self._wakeup.bell.last
             if wait > 0:

@@ -28,6 +28,7 @@ class Reader:
         self._location = location
         self._hole_timeout = hole_timeout
         self._holes: dict[tuple[str, int], float] = {}
+        self._entries_in_one = 1.0
 
     async def read(self, after: Bookmark, limit: int, *, patient: bool = True) -> Batch:
         """The next entries; `patient`: waits for a hole before which there are none.
@@ -39,7 +40,8 @@ class Reader:
     async def read_on(self, after: Bookmark, limit: int, *, patient: bool = True) -> tuple[Batch, bool]:
         """The same, and whether more may be there, behind a hole or the limit."""
         while True:
-            documents, floor = await self._look(after, limit)
+            wanted = self._most(limit)
+            documents, floor = await self._look(after, wanted)
             entries: list[tuple[Position, AnyEntry]] = []
             bookmark = after
             expected = number_of(after.position)
@@ -61,13 +63,13 @@ class Reader:
             if holed:
                 await self._meet_hole(after.log_id, expected, documents)
             if entries or not holed or not patient:
-                if not entries and bookmark != after and len(documents) > _most(limit):
+                if not entries and bookmark != after and len(documents) > wanted:
                     after = bookmark
                     continue
-                return Batch(entries, bookmark), holed or len(entries) == limit or len(documents) > _most(limit)
+                return Batch(entries, bookmark), holed or len(entries) == limit or len(documents) > wanted
             await asyncio.sleep(LOOK_AGAIN)
 
-    async def _look(self, after: Bookmark, limit: int) -> tuple[list[Document], Position]:
+    async def _look(self, after: Bookmark, wanted: int) -> tuple[list[Document], Position]:
         """Documents from the bookmark's on, and the last place that is gone.
 
         The first document is the bookmark's own, or stands for it.
@@ -76,7 +78,8 @@ class Reader:
             await self._store.head()
         first = number_of(after.position)
         query = {"_id": {"$gte": first}}
-        found = await self._store.server.find(self._store.log, query, limit=_most(limit) + 1)
+        found = await self._store.server.find(self._store.log, query, limit=wanted + 1)
+        self._learn_size(found)
         if after.log_id == self._store.log_id and _is_whole(found, after):
             return found, after.position
         # Asked for afterwards: what was trimmed while the documents were read shows here.
@@ -95,6 +98,16 @@ class Reader:
             location=self._location,
         )
         return documents, head.trimmed
+
+    def _most(self, limit: int) -> int:
+        """Documents to read for so many entries, beside the one in which the bookmark is."""
+        return max(1, min(int(limit / self._entries_in_one) + 1, DOCUMENTS))
+
+    def _learn_size(self, documents: list[Document]) -> None:
+        """What is read beyond the limit is read again: how much a document holds is taken from those before."""
+        if documents:
+            found = sum(len(each.get("data", ())) for each in documents) / len(documents)
+            self._entries_in_one = max(1.0, (self._entries_in_one + found) / 2)
 
     async def tail(self) -> Bookmark:
         """The highest place that can be read."""
@@ -131,11 +144,6 @@ def _is_whole(documents: list[Document], after: Bookmark) -> bool:
         int(each["_id"]) == first + index and "keys" not in each and "cut" not in each
         for index, each in enumerate(documents)
     )
-
-
-def _most(limit: int) -> int:
-    """Documents to read for so many entries, beside the one in which the bookmark is."""
-    return min(limit, DOCUMENTS)
 
 
 async def fill(store: Store, number: int) -> None:

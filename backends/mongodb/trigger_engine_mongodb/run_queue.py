@@ -6,9 +6,10 @@ of several processes that choose the same, the one whose start stands first in t
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trigger_engine.core.lifecycle import HELD, WAITING, InvocationState, move
 from trigger_engine.entries.facts import AnyEntry, Position, StatusEntry
@@ -16,6 +17,7 @@ from trigger_engine.errors import LogReplaced, LogTrimmed
 from trigger_engine.log.admission import REGISTRATIONS, Registration, registered_state
 from trigger_engine.log.contract import Bookmark
 from trigger_engine.log.memory_queue import RunQueue
+from trigger_engine.log.rivals import Rivals
 from trigger_engine_mongodb.documents import state_of
 from trigger_engine_mongodb.reading import Reader
 from trigger_engine_mongodb.store import Store
@@ -26,9 +28,12 @@ REGISTRATIONS_KEPT = 10_000
 """The newest; those of a longer queue are fetched when their turn comes."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Open:
-    """An invocation that has not ended. `registration`: None when it has to be fetched."""
+    """An invocation that has not ended. `registration`: None when it has to be fetched.
+
+    `changed`: when this process learnt of its state, by `time.monotonic`.
+    """
 
     invocation_id: str
     registered_at: Position
@@ -36,6 +41,7 @@ class Open:
     task_id: str
     state: InvocationState
     registration: Registration | None = None
+    changed: float = field(default_factory=time.monotonic)
 
 
 class FoldedQueue:
@@ -44,6 +50,7 @@ class FoldedQueue:
     def __init__(self, store: Store, reader: Reader) -> None:
         self._store = store
         self._reader = reader
+        self.rivals = Rivals()
         self._begin(None)
 
     def _begin(self, place: Bookmark | None) -> None:
@@ -53,7 +60,6 @@ class FoldedQueue:
         self._held: dict[str, dict[str, Open]] = {}
         self._kept: deque[Open] = deque()
         self._waiting = RunQueue(self._state_at)
-        self._passed = 0
 
     def _state_at(self, registered_at: Position) -> InvocationState | None:
         found = self._at.get(registered_at)
@@ -71,15 +77,16 @@ class FoldedQueue:
 
     async def _fold_on(self, *, patient: bool) -> bool:
         """True when there may be more."""
-        try:
-            place = self._place or await self._load()
-            batch, is_more = await self._reader.read_on(place, STEP, patient=patient)
-        except (LogReplaced, LogTrimmed):
-            self._begin(None)
-            return True
-        self._fold(batch.entries)
-        self._place = batch.bookmark
-        return is_more
+        while True:
+            try:
+                place = self._place or await self._load()
+                batch, is_more = await self._reader.read_on(place, STEP, patient=patient)
+            except (LogReplaced, LogTrimmed):
+                self._begin(None)
+                continue
+            self._fold(batch.entries)
+            self._place = batch.bookmark
+            return is_more
 
     async def _load(self) -> Bookmark:
         head = await self._store.head()
@@ -107,7 +114,7 @@ class FoldedQueue:
                 moved = move(found.state, entry, position)
                 if not isinstance(moved, str):
                     self._held.get(found.state.runner_id or "", {}).pop(found.state.claim_id, None)
-                    found.state = moved
+                    found.state, found.changed = moved, time.monotonic()
                     self._set(found)
 
     def _set(self, found: Open) -> None:
@@ -122,6 +129,7 @@ class FoldedQueue:
             self._waiting.add(found.registered_at, (found.queue, found.task_id), state.not_before)
         elif state.status in HELD:
             self._held.setdefault(state.runner_id or "", {})[state.claim_id] = found
+            self.rivals.note(state.runner_id or "", found.changed)
 
     def _keep(self, new: Open) -> None:
         self._kept.append(new)
@@ -129,24 +137,14 @@ class FoldedQueue:
             self._kept.popleft().registration = None
 
     def choose(self, tasks: Collection[str], queues: Collection[str], limit: int, due_by: float) -> list[Open]:
-        """Due invocations, oldest first; each is away from this queue until `put_back`.
-
-        As many as others were faster with last time are left to them.
-        """
-        taken = self._waiting.take(due_by, tasks, queues, limit + self._passed)
-        chosen = taken[-limit:]
-        self.put_back(self._at[at] for at in taken[:-limit])
-        return [self._at[at] for at in chosen]
+        """Due invocations, oldest first; each is away from this queue until `put_back`."""
+        return [self._at[at] for at in self._waiting.take(due_by, tasks, queues, limit)]
 
     def put_back(self, chosen: Iterable[Open]) -> None:
         """What still waits, waits on."""
         for each in chosen:
             if each.state.status in WAITING and self._at.get(each.registered_at) is each:
                 self._set(each)
-
-    def note_lost(self, count: int) -> None:
-        """How many of those chosen last were started by others."""
-        self._passed = count
 
     def held_by(self, runner_id: str) -> dict[str, Open]:
         """What a runner holds, by claim."""
