@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+
 from tests.history.stored_log import StoredLog
 from tests.history.story import Story, invocation_of, on_event, on_status, raw, trigger
 from trigger_engine.core.judgement import Limits
@@ -9,7 +11,7 @@ from trigger_engine.core.lifecycle import InvocationState, InvocationStatus
 from trigger_engine.core.matcher import Matcher
 from trigger_engine.core.status_entries import status_entry
 from trigger_engine.core.validity import Validity
-from trigger_engine.entries.facts import AnyEntry, InvocationEntry, Succeeded
+from trigger_engine.entries.facts import AnyEntry, InvocationEntry, Recovered, Started, Succeeded
 from trigger_engine.history import History
 from trigger_engine.log.contract import Checkpoint, Invocation
 
@@ -133,6 +135,22 @@ async def test_what_no_entry_explains_counts_after_a_gap(log: StoredLog, story: 
         assert (await history.trigger_run(run_id)).participants[0].entry_id == event_id
         assert not await history.void()
         assert started not in [status.entry_id for status in record.statuses]
+
+
+async def test_a_start_that_came_second_hides_no_end_where_the_first_is_trimmed(
+    log: StoredLog, story: Story, tmp_path: Path
+) -> None:
+    invocation_id = story.register("task", {"x": 1})
+    story.start(invocation_id, claim="claim")
+    registration = log.registration(invocation_id)
+    log.cut(log.last)
+    late = msgspec.structs.replace(RUNNING, claim_id="late", runner_id="other")
+    story.add(status_entry(Started, registration, late, now=story.time, cause=""))
+    story.add(status_entry(Succeeded, registration, RUNNING, now=story.time, cause="", result=raw(7)))
+    story.add(status_entry(Recovered, registration, late, now=story.time, cause=""))
+    async with history_of(log, tmp_path) as history:
+        record = await history.invocation(invocation_id)
+        assert (record.status, record.result) == (InvocationStatus.SUCCESS, 7)
 
 
 async def test_an_older_term_is_void_after_a_gap_too(log: StoredLog, story: Story, tmp_path: Path) -> None:

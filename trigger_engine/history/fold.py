@@ -245,7 +245,9 @@ class Fold:
         else:
             before = state_of(row)
         after = move(before, entry, position)
-        if isinstance(after, str) and row.changed_at <= gap_at:
+        # What came first behind the gap may have been void, unless it was the end.
+        is_guess = row.changed_at <= gap_at or (row.time is None and not before.status.is_final)
+        if isinstance(after, str) and is_guess:
             before = state_before(entry, row.recoveries)
             after = move(before, entry, position)
         if isinstance(after, str):
