@@ -100,7 +100,9 @@ async def test_who_waits_leaves_its_share_to_a_runner_that_works_too_for_a_momen
     assert 0 < len(share) < len(ids)
     assert names((await claim(log, "runner-2", limit=30, wait=5.0)).started) == share
     monkeypatch.setattr(claiming, "GRACE_SECONDS", 0.0)
-    assert names((await claim(log, "runner-2", limit=30, wait=5.0)).started) == [each for each in ids if each not in share]
+    assert names((await claim(log, "runner-2", limit=30, wait=5.0)).started) == [
+        each for each in ids if each not in share
+    ]
 
 
 async def test_what_a_runner_has_settled_behind_a_hole_is_not_stranded(log: MongoLog) -> None:
