@@ -125,6 +125,7 @@ async def test_what_no_entry_explains_counts_after_a_gap(log: StoredLog, story: 
     started = story.start(invocation_id, claim="claim")
     registration = log.registration(invocation_id)
     event_id = story.event("login")
+    remember(log, invocation_id)
     log.cut(4)
     run_id = story.fire(welcome, {"event:login": event_id})
     story.add(status_entry(Succeeded, registration, RUNNING, now=story.time, cause="", result=raw(7)))
@@ -143,6 +144,7 @@ async def test_a_start_that_came_second_hides_no_end_where_the_first_is_trimmed(
     invocation_id = story.register("task", {"x": 1})
     story.start(invocation_id, claim="claim")
     registration = log.registration(invocation_id)
+    remember(log, invocation_id)
     log.cut(log.last)
     late = msgspec.structs.replace(RUNNING, claim_id="late", runner_id="other")
     story.add(status_entry(Started, registration, late, now=story.time, cause=""))
@@ -151,6 +153,18 @@ async def test_a_start_that_came_second_hides_no_end_where_the_first_is_trimmed(
     async with history_of(log, tmp_path) as history:
         record = await history.invocation(invocation_id)
         assert (record.status, record.result) == (InvocationStatus.SUCCESS, 7)
+
+
+async def test_a_late_report_of_a_forgotten_invocation_brings_nothing_back(
+    log: StoredLog, story: Story, tmp_path: Path
+) -> None:
+    invocation_id = story.register()
+    registration = log.registration(invocation_id)
+    log.cut(log.last)
+    late = story.add(status_entry(Succeeded, registration, RUNNING, now=story.time, cause="", result=raw(7)))
+    async with history_of(log, tmp_path) as history:
+        assert not await history.invocations()
+        assert [each.entry_id for each in await history.void()] == [late]
 
 
 async def test_an_older_term_is_void_after_a_gap_too(log: StoredLog, story: Story, tmp_path: Path) -> None:

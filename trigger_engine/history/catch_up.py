@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 
 from trigger_engine.core.checkpoint import decode_snapshot
 from trigger_engine.errors import LogReplaced, LogTrimmed, SerializationError
 from trigger_engine.history.database import CacheBusy, Database
 from trigger_engine.history.seed import Seed
-from trigger_engine.log.contract import Bookmark, EventLog, Invocation
+from trigger_engine.log.contract import Batch, Bookmark, EventLog, Invocation
 
 logger = logging.getLogger(__name__)
 _LEASE = "match"
@@ -83,8 +84,16 @@ class CatchUp:
             return None
         if not batch.entries and batch.bookmark == cursor:
             return cursor
-        await self._database.fold(lambda folder: folder.apply(cursor, batch))
+        forgotten = await self._forgotten(batch)
+        await self._database.fold(lambda folder: folder.apply(cursor, batch, forgotten))
         return None
+
+    async def _forgotten(self, batch: Batch) -> Collection[str]:
+        """Invocations of which void entries are left behind the log's start, and nothing else."""
+        if self._log.refuses_void:
+            return ()
+        strangers = await self._database.fold(lambda folder: folder.strangers(batch))
+        return [name for name, found in (await self._invocations(strangers)).items() if found is None]
 
     async def _begin(self, instead_of: Bookmark | None) -> None:
         start = await self._log.start()

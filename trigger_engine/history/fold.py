@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -81,11 +81,15 @@ Reason = str | None
 
 
 class Fold:
-    """Folds entries in order into `changes` and `board`."""
+    """Folds entries in order into `changes` and `board`.
 
-    def __init__(self, board: Board, changes: Changes) -> None:
+    `forgotten`: invocations of which only void entries are left.
+    """
+
+    def __init__(self, board: Board, changes: Changes, forgotten: Collection[str] = ()) -> None:
         self.board = board
         self.changes = changes
+        self._forgotten = forgotten
         self._handlers: dict[type, Callable[[Position, int, Any], Reason]] = {
             EventEmitted: self._event,
             CronTicked: self._tick,
@@ -237,7 +241,7 @@ class Fold:
         row = self.changes.invocation(entry.invocation_id)
         gap_at = self.board.progress.gap_at
         if row is None:
-            if gap_at == 0:
+            if gap_at == 0 or entry.invocation_id in self._forgotten:
                 return "the invocation is unknown"
             row = new_invocation(position, entry)
             self.changes.add_invocation(row)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from trigger_engine.entries.facts import RetentionApplied
+from trigger_engine.entries.facts import RetentionApplied, StatusEntry
 from trigger_engine.history.board import Board
 from trigger_engine.history.changes import Changes
 from trigger_engine.history.fold import Fold
@@ -14,6 +14,7 @@ from trigger_engine.history.retention import Caps, enforce, purge
 from trigger_engine.history.rows import Progress
 from trigger_engine.history.seed import Seed, plant
 from trigger_engine.history.store import Store
+from trigger_engine.log.admission import REGISTRATIONS
 from trigger_engine.log.contract import Batch, Bookmark, Invocation
 
 
@@ -60,14 +61,27 @@ class Folder:
             self._begin_at(board, start, seed)
         return True
 
-    def apply(self, after: Bookmark, batch: Batch) -> bool:
-        """Folds a batch read after a bookmark; False, with nothing done, when the cursor is not there any more."""
+    def strangers(self, batch: Batch) -> list[str]:
+        """Invocations that a batch moves, and whose registration was trimmed before it was read."""
+        progress = self._store.progress()
+        if progress is None or progress.gap_at == 0:
+            return []
+        registered = {entry.invocation_id for _, entry in batch.entries if isinstance(entry, REGISTRATIONS)}
+        moved = {entry.invocation_id for _, entry in batch.entries if isinstance(entry, StatusEntry)}
+        known = {row.invocation_id for row in self._changes.lookup.invocations(moved - registered)}
+        return sorted(moved - registered - known)
+
+    def apply(self, after: Bookmark, batch: Batch, forgotten: Collection[str] = ()) -> bool:
+        """Folds a batch read after a bookmark; False, with nothing done, when the cursor is not there any more.
+
+        Entries of `forgotten` invocations do not count.
+        """
         try:
             with self._store.transaction():
                 board = self._load(after)
                 if board is None:
                     return False
-                self._board = self._fold(board, batch)
+                self._board = self._fold(board, batch, forgotten)
         except BaseException:
             self._board = None
             raise
@@ -83,8 +97,8 @@ class Folder:
             return self._board
         return self._store.load_board(progress, self._max_contributions)
 
-    def _fold(self, board: Board, batch: Batch) -> Board:
-        fold = Fold(board, self._changes)
+    def _fold(self, board: Board, batch: Batch, forgotten: Collection[str]) -> Board:
+        fold = Fold(board, self._changes, forgotten)
         self._changes.prepare(batch.entries)
         for position, entry in batch.entries:
             counts = fold.fold(position, entry)
@@ -92,7 +106,7 @@ class Folder:
                 self._store.flush(board, self._changes)
                 purge(self._store.connection, entry)
                 board = self._store.load_board(board.progress, self._max_contributions)
-                fold = Fold(board, self._changes)
+                fold = Fold(board, self._changes, forgotten)
         board.progress.position, board.progress.entry_id = batch.bookmark.position, batch.bookmark.entry_id
         self._store.flush(board, self._changes)
         enforce(self._store.connection, self._caps)
