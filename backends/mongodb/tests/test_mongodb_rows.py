@@ -34,26 +34,24 @@ async def test_a_row_that_another_makes_in_the_same_moment_is_taken_as_far_as_th
     settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
     call = registration("i1")
     backend = MongoTrigger(settings, app_id="shop")
-    bulk_write = AsyncIOMotorCollection.bulk_write
+    insert_many = AsyncIOMotorCollection.insert_many
     slow, ahead, written = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def raced(collection: Any, updates: list[Any], **options: Any) -> Any:
+    async def raced(collection: Any, rows: list[Any], **options: Any) -> Any:
         if not slow.is_set():
             slow.set()
             await ahead.wait()
-            done = await bulk_write(collection, updates, **options)
+            done = await insert_many(collection, rows, **options)
             written.set()
             return done
-        if not ahead.is_set():
-            # Between the server's look for the row and its insert, the other one makes it.
-            ahead.set()
-            await written.wait()
-            raise BulkWriteError({"writeErrors": [{"index": 0, "code": 11000}]})
-        return await bulk_write(collection, updates, **options)
+        # Between the look for the row and its insert, the other one makes it.
+        ahead.set()
+        await written.wait()
+        return await insert_many(collection, rows, **options)
 
     async with await backend.open(clock=time.time) as one, await backend.open(clock=time.time) as other:
         await one.append([(call,)])
-        monkeypatch.setattr(AsyncIOMotorCollection, "bulk_write", raced)
+        monkeypatch.setattr(AsyncIOMotorCollection, "insert_many", raced)
         behind = asyncio.create_task(other.invocation("i1"))
         await slow.wait()
         await one.append([(cancelled(Invocation(call, 0, InvocationState(), call)),)])
@@ -66,17 +64,17 @@ async def test_a_row_that_another_makes_in_the_same_moment_is_taken_as_far_as_th
 async def test_rows_of_which_a_majority_has_not_heard_are_written_again(
     servers: SharedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bulk_write = AsyncIOMotorCollection.bulk_write
+    insert_many = AsyncIOMotorCollection.insert_many
     failed: list[int] = []
 
-    async def interrupted(collection: Any, updates: list[Any], **options: Any) -> Any:
-        done = await bulk_write(collection, updates, **options)
+    async def interrupted(collection: Any, rows: list[Any], **options: Any) -> Any:
+        done = await insert_many(collection, rows, **options)
         if not failed:
             failed.append(1)
             raise BulkWriteError({"writeErrors": [], "writeConcernErrors": [{"code": 91}]})
         return done
 
-    monkeypatch.setattr(AsyncIOMotorCollection, "bulk_write", interrupted)
+    monkeypatch.setattr(AsyncIOMotorCollection, "insert_many", interrupted)
     settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
     async with await MongoTrigger(settings, app_id="shop").open(clock=time.time) as log:
         await log.append([(registration("i1"),)])

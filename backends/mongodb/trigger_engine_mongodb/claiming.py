@@ -15,7 +15,9 @@ from trigger_engine.log.contract import Accepted, Claims, Invocation
 from trigger_engine.log.rivals import GRACE_SECONDS, is_first
 from trigger_engine_mongodb.appending import Writer
 from trigger_engine_mongodb.projection import Projection
+from trigger_engine_mongodb.reading import Reader
 from trigger_engine_mongodb.run_queue import FoldedQueue, Open
+from trigger_engine_mongodb.settlements import Settlements
 from trigger_engine_mongodb.store import Store
 
 MOST_SHARES = 10
@@ -39,25 +41,35 @@ class Wanted:
 class Claimer:
     """Gives work of one open log."""
 
-    def __init__(self, store: Store, queue: FoldedQueue, projection: Projection, writer: Writer) -> None:
+    def __init__(
+        self,
+        store: Store,
+        reader: Reader,
+        queue: FoldedQueue,
+        projection: Projection,
+        *,
+        writer: Writer,
+        settlements: Settlements,
+    ) -> None:
         self._store = store
+        self._reader = reader
         self._queue = queue
         self._projection = projection
         self._writer = writer
+        self._settlements = settlements
         self._leaving: set[str] = set()
 
     async def claim(self, wanted: Wanted, *, holding: Collection[str], now: float) -> tuple[Claims, float | None]:
         """One look, and in how many seconds work is due that waits for its time. `now`: when starts are made."""
+        self._settlements.begin_look()
         # Read before the log: what is begun meanwhile may not be in it, and is not revoked.
         held = frozenset(holding)
         await self._queue.look()
-        by_claim = self._queue.held_by(wanted.runner_id)
-        stranded, revoked = compare_held(by_claim, held)
+        by_claim, stranded, revoked = self._compare(wanted.runner_id, held)
         if stranded or revoked:
-            # What the runner has settled or been given may stand behind a hole.
-            await self._queue.follow()
-            by_claim = self._queue.held_by(wanted.runner_id)
-            stranded, revoked = compare_held(by_claim, held)
+            # What the runner has been given, or another process has made of it, may stand behind a hole.
+            await self._queue.follow((await self._reader.tail()).position)
+            by_claim, stranded, revoked = self._compare(wanted.runner_id, held)
         claims = Claims(
             stranded=await self._projection.held({each: by_claim[each] for each in stranded}), revoked=revoked
         )
@@ -67,6 +79,12 @@ class Claimer:
             unknown = self._queue.unknown(wanted.tasks, wanted.queues, due_by)
             claims = msgspec.structs.replace(claims, started=taken, unknown=unknown)
         return claims, self._next_look(wanted, due_by)
+
+    def _compare(self, runner_id: str, held: frozenset[str]) -> tuple[dict[str, Open], frozenset[str], frozenset[str]]:
+        """What the runner holds in the log, and the claims that are stranded and revoked."""
+        by_claim = self._queue.held_by(runner_id)
+        stranded, revoked = compare_held(by_claim, held)
+        return by_claim, stranded - self._settlements.are_done(stranded), revoked - self._settlements.begun
 
     def _next_look(self, wanted: Wanted, due_by: float) -> float | None:
         next_due = self._queue.next_due()

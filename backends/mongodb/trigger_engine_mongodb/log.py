@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Collection, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
-from trigger_engine.entries.facts import Failed, HandedBack, Retried, Succeeded
 from trigger_engine.errors import BackendUnavailable
 from trigger_engine.log.claims import ReportedClaims
 from trigger_engine.log.contract import (
@@ -34,6 +30,7 @@ from trigger_engine_mongodb.projection import Projection
 from trigger_engine_mongodb.reading import Reader
 from trigger_engine_mongodb.roles import Roles
 from trigger_engine_mongodb.run_queue import FoldedQueue
+from trigger_engine_mongodb.settlements import Settlements
 from trigger_engine_mongodb.store import Store
 from trigger_engine_mongodb.trimming import Trimmer
 from trigger_engine_mongodb.wakeup import Wakeup
@@ -42,7 +39,6 @@ if TYPE_CHECKING:
     from trigger_engine_mongodb.backend import MongoSettings
 
 T = TypeVar("T")
-Settlement = Succeeded | Failed | Retried | HandedBack
 
 
 class MongoLog(EventLog):
@@ -62,15 +58,21 @@ class MongoLog(EventLog):
         self._writer = Writer(self._store, hole_timeout=settings.hole_timeout)
         self._projection = Projection(self._store, self._reader)
         self._queue = FoldedQueue(self._store, self._reader)
-        self._claimer = Claimer(self._store, self._queue, self._projection, self._writer)
+        self._settlements = Settlements()
+        self._claimer = Claimer(
+            self._store,
+            self._reader,
+            self._queue,
+            self._projection,
+            writer=self._writer,
+            settlements=self._settlements,
+        )
         self._checkpoints = Checkpoints(self._store, self._reader)
         self._trimmer = Trimmer(self._store, self._reader, self._projection)
         self._roles = Roles(self._store)
         self._wakeup = Wakeup(self._store)
         self._reported = ReportedClaims()
         self._claiming = asyncio.Lock()
-        self._settling: Counter[str] = Counter()
-        self._settled_meanwhile: set[str] = set()
         self._running: set[asyncio.Task[Any]] = set()
         self._keeping_up: asyncio.Task[None] | None = None
         self._closed = False
@@ -81,13 +83,12 @@ class MongoLog(EventLog):
         return self._store.log_id
 
     async def append(self, parts: Sequence[Part]) -> list[Outcome]:
-        settled = [part[0].claim_id for part in parts if len(part) == 1 and isinstance(part[0], Settlement)]
-        self._settling.update(settled)
-        self._settled_meanwhile.update(settled)
+        settling = self._settlements.begin(parts)
         try:
             outcomes = await self._to_its_end(self._writer.append(parts))
         finally:
-            self._settling.subtract(settled)
+            self._settlements.end(settling)
+        self._settlements.note(parts, outcomes)
         self._wakeup.ring()
         return outcomes
 
@@ -139,10 +140,7 @@ class MongoLog(EventLog):
     async def _look(self, wanted: Wanted, holding: Collection[str]) -> tuple[Claims, float | None]:
         # One at a time: what a cancelled call still takes must be seen as stranded by the next one.
         async with self._claiming:
-            # What the runner itself settles during the look is not taken away from it.
-            self._settled_meanwhile = set(+self._settling)
-            claims, next_due = await self._claimer.claim(wanted, holding=holding, now=self._clock())
-            return msgspec.structs.replace(claims, revoked=claims.revoked - self._settled_meanwhile), next_due
+            return await self._claimer.claim(wanted, holding=holding, now=self._clock())
 
     async def heartbeat(self, facts: RunnerFacts, *, ttl: float) -> None:
         await self._roles.heartbeat(facts, ttl)

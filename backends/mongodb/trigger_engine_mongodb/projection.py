@@ -6,7 +6,7 @@ for a higher position.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from bson.int64 import Int64
@@ -96,42 +96,52 @@ class Projection:
             return
         found = await self._store.server.find(self._store.rows, {"_id": {"$in": sorted(names)}})
         rows = {row["_id"]: row for row in found}
-        changed: dict[str, Document] = {}
-        for position, entry in entries:
-            if isinstance(entry, (*REGISTRATIONS, StatusEntry)):
-                row = _next(rows.get(entry.invocation_id), entry, position)
-                if row is not None:
-                    rows[entry.invocation_id] = changed[entry.invocation_id] = row
-        if changed:
-            await self._write(changed)
+        changed = fold_rows(rows, entries)
+        await self._insert([changed.pop(name) for name in changed.keys() - rows.keys()])
+        await self._update(changed.values())
 
-    async def _write(self, changed: dict[str, Document]) -> None:
+    async def _insert(self, new: list[Document]) -> None:
+        if not new:
+            return
         rows = self._store.server.collection(self._store.rows)
-        updates, further = [], []
-        for name, row in changed.items():
-            fields = {key: value for key, value in row.items() if key not in {"_id", "gone_at"}}
-            query = {"_id": name, "changed": {"$lt": row["changed"]}}
-            change = {"$set": fields, "$unset": {"gone_at": ""}}
-            updates.append(UpdateOne(query, change, upsert=True))
-            further.append(UpdateOne(query, change))
         try:
-            await self._store.server.ask(lambda: rows.bulk_write(updates, ordered=False))
+            await self._store.server.ask(lambda: rows.insert_many(new, ordered=False))
         except failures.BulkWriteError as exc:
             found: Any = (exc.details or {}).get("writeErrors", ())
-            # Rows that are there already: as far or further, or another has just made them, and not so far.
-            again = [further[each["index"]] for each in found]
-            await self._store.server.ask(lambda: rows.bulk_write(again, ordered=False))
+            # Another has made them since, and perhaps not taken them so far.
+            await self._update([new[each["index"]] for each in found])
+
+    async def _update(self, changed: Collection[Document]) -> None:
+        """Takes rows that are there further."""
+        if not changed:
+            return
+        updates = []
+        for row in changed:
+            fields = {key: value for key, value in row.items() if key not in {"_id", "gone_at"}}
+            query = {"_id": row["_id"], "changed": {"$lt": row["changed"]}}
+            updates.append(UpdateOne(query, {"$set": fields, "$unset": {"gone_at": ""}}))
+        rows: Any = self._store.server.collection(self._store.rows)
+        await self._store.server.ask(lambda: rows.bulk_write(updates, ordered=False))
 
 
-def _next(row: Document | None, entry: AnyEntry, position: Position) -> Document | None:
-    """The row after an entry, None where the entry changes nothing."""
-    if row is not None and row["changed"] >= position:
-        return None
-    gone = row is None or row["gone"]
-    if isinstance(entry, REGISTRATIONS):
-        return row_of(entry, encode_entry(entry), position, registered_state(entry, position)) if gone else None
-    assert isinstance(entry, StatusEntry)
-    if row is None or gone:
-        return None
-    state = move(state_of(row), entry, position)
-    return None if isinstance(state, str) else row | moved(state, encode_entry(entry))
+def fold_rows(rows: Mapping[str, Document], entries: Iterable[tuple[Position, AnyEntry]]) -> dict[str, Document]:
+    """Rows that entries change, as they are afterwards, by invocation; `rows`: those that are there."""
+    states = {name: state_of(row) for name, row in rows.items() if not row["gone"]}
+    latest: dict[str, AnyEntry] = {}
+    new: dict[str, Document] = {}
+    for position, entry in entries:
+        if isinstance(entry, REGISTRATIONS):
+            name = entry.invocation_id
+            is_passed = name in rows and rows[name]["changed"] >= position
+            if name not in states and not is_passed:
+                states[name] = registered_state(entry, position)
+                new[name] = row_of(entry, encode_entry(entry), position, states[name])
+        elif isinstance(entry, StatusEntry):
+            name = entry.invocation_id
+            state = states.get(name)
+            if state is not None and state.changed_at < position:
+                after = move(state, entry, position)
+                if not isinstance(after, str):
+                    states[name], latest[name] = after, entry
+    moves = {name: moved(states[name], encode_entry(entry)) for name, entry in latest.items()}
+    return {name: (new.get(name) or rows[name]) | moves.get(name, {}) for name in new.keys() | moves.keys()}

@@ -67,7 +67,9 @@ class FoldedQueue:
 
     async def look(self) -> None:
         """Folds what can be read at once: not what others have appended behind a place that is being filled."""
-        await self._fold_on(patient=False)
+        place: Bookmark | None = None
+        while await self._fold_on(patient=False) and self._place != place:
+            place = self._place
 
     async def follow(self, upto: Position | None = None) -> None:
         """Folds the log to a position at least, as far as it goes: by default to where it ends now, past holes."""

@@ -129,6 +129,9 @@ def _in_order(*parts: Items) -> list[tuple[Position, AnyEntry]]:
     return sorted(chain(*parts), key=lambda item: item[0])
 
 
+_VOID = "void entries"
+
+
 async def check_histories(app: TriggerEngine, archive: Archive, folder: Path, findings: Findings) -> None:
     """The read model that grew all the while, one folded afresh, and one folded from the archive say the same."""
     grown = await _told(app.history())
@@ -139,6 +142,9 @@ async def check_histories(app: TriggerEngine, archive: Archive, folder: Path, fi
     for name, told in (("the one folded afresh", fresh), ("the one of the archive", complete)):
         for what, rows in grown.items():
             differing = sorted(set(map(str, rows)) ^ set(map(str, told[what])))
+            if what == _VOID and told is fresh and not archive.refuses_void:
+                # That an entry came second does not show where the first one is trimmed.
+                differing = sorted(set(map(str, told[what])) - set(map(str, rows)))
             findings.require(not differing, f"history: {what} differ from {name}: {len(differing)}, {differing[:4]}")
     runs = {entry.id for _, entry in archive.items if isinstance(entry, (TriggerFired, TriggerRejected))}
     foreign = {str(run_id) for run_id, *_ in grown["runs"]} - runs
@@ -155,7 +161,7 @@ async def _told(history: History) -> dict[str, list[tuple[object, ...]]]:
         "runs": [(run.run_id, run.invocation_id, run.error is None) for run in runs],
         "invocations": [(one.invocation_id, one.status) for one in invocations],
         "events": [(event.event_id, event.event_code, event.trigger_run_ids) for event in events],
-        "void entries": [(entry.entry_id,) for entry in void],
+        _VOID: [(entry.entry_id,) for entry in void],
     }
 
 
