@@ -18,8 +18,8 @@ nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests", "lint", "types", "architecture"]
 
-FULL = ("--no-skips", "-n", str((os.cpu_count() or 1) + 2), "--dist", "worksteal")
-"""For the full suite: nothing may be skipped, and many tests wait, so two more workers than there are cores."""
+FULL = ("--no-skips", "-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
+"""For the full suite: nothing may be skipped, and many tests wait, so one more worker than there are cores."""
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 EVERY = sorted(str(path) for path in Path("backends").glob("*/tests/every_*.py"))

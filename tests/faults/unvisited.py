@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tests.faults.awaits import Kind, Site, source_line
 
 _NEVER_WAITS = "this end of it returns without waiting"
+_KEEPS_VOID = "only where a log keeps void entries; memory and SQLite refuse them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,11 @@ UNVISITED = (
         "invocation.py",
         "session.results.ended(self.invocation_id)).latest",
         ("await",),
-        "only where a log keeps void entries; memory and SQLite refuse them",
+        _KEEPS_VOID,
     ),
+    Unvisited("history/catch_up.py", "forgotten = await self._forgotten(batch)", ("await",), _KEEPS_VOID),
+    Unvisited("history/catch_up.py", "strangers = await self._database.fold", ("await",), _KEEPS_VOID),
+    Unvisited("history/catch_up.py", "(await self._invocations(strangers))", ("await",), _KEEPS_VOID),
     Unvisited(
         "runner/processes.py",
         "await child.kill()",

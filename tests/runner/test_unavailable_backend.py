@@ -236,7 +236,7 @@ async def test_what_ran_when_the_runner_failed_is_handed_back(make_app: MakeApp)
 
 
 async def test_a_leader_that_learns_in_mid_step_that_it_leads_no_more_goes_on_working(make_app: MakeApp) -> None:
-    app, faults, seen = shop(make_app, lease_ttl=0.6)
+    app, faults, seen = shop(make_app, lease_ttl=2.0)
 
     @app.task(triggers=TriggerBuilder().on_cron("* * * * * *"))
     async def every_second() -> None:
@@ -249,7 +249,7 @@ async def test_a_leader_that_learns_in_mid_step_that_it_leads_no_more_goes_on_wo
 
         async def taken_away() -> bool:
             await log.release("match", runner.runner_id)
-            return await log.acquire("match", "somebody else", ttl=0.3)
+            return await log.acquire("match", "somebody else", ttl=1.5)
 
         async def lose_the_lease() -> None:
             try:

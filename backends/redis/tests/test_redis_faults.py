@@ -188,7 +188,7 @@ async def test_a_replica_that_lacks_the_last_entries_is_another_log(server: Valk
 
 
 async def test_an_append_waits_for_replicas_when_it_shall(server: ValkeyServer, tmp_path: Path) -> None:
-    async with await open_log(server.url, timeout=2.0, wait_replicas=1) as log:
+    async with await open_log(server.url, timeout=5.0, wait_replicas=1) as log:
         with pytest.raises(BackendUnavailable, match="0 of 1 replicas have it"):
             await append(log, event("a"))
         replica = await replica_of(server, tmp_path / "replica")
