@@ -136,3 +136,11 @@ async def test_a_queue_begins_anew_where_the_log_was_cleared(backend: MongoTrigg
         await append(other, registration("i3"))
         assert names((await claim(log)).started) == ["i3"]
         assert names((await claim(other)).started) == []
+
+
+async def test_what_a_runner_has_not_heard_of_is_told_without_taking_the_rows_on(log: MongoLog) -> None:
+    await append(log, registration("i1"), registration("i2"))
+    started = (await claim(log, "runner-1")).started
+    before = await log._store.head()
+    assert (await claim(log, "runner-1", limit=0)).stranded == started
+    assert (await log._store.head()).projected == before.projected

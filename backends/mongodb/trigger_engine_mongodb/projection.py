@@ -62,8 +62,12 @@ class Projection:
 
     async def held(self, wanted: Mapping[str, Open]) -> list[Invocation]:
         """Those that are still held by the claims they are given with, oldest first."""
-        found = map(invocation_of, await self._rows(wanted.values()))
-        return [each for each in found if each.state.status in HELD and each.state.claim_id in wanted]
+        found = [each.invocation() for each in wanted.values()]
+        # Rows may be far behind, and whoever asks has the queue wait.
+        distant = [each for each, known in zip(wanted.values(), found, strict=True) if known is None]
+        found += map(invocation_of, await self._rows(distant))
+        held = [each for each in found if each and each.state.status in HELD and each.state.claim_id in wanted]
+        return sorted(held, key=lambda each: each.registered_at)
 
     async def registrations(self, wanted: Collection[Open]) -> dict[str, Registration]:
         """Registrations by invocation, but of those that are forgotten."""

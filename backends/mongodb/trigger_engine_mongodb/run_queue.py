@@ -10,12 +10,13 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import cast
 
 from trigger_engine.core.lifecycle import HELD, WAITING, InvocationState, move
 from trigger_engine.entries.facts import AnyEntry, Position, StatusEntry
 from trigger_engine.errors import LogReplaced, LogTrimmed
 from trigger_engine.log.admission import REGISTRATIONS, Registration, registered_state
-from trigger_engine.log.contract import Bookmark
+from trigger_engine.log.contract import Bookmark, Invocation
 from trigger_engine.log.memory_queue import RunQueue
 from trigger_engine.log.rivals import Rivals
 from trigger_engine_mongodb.documents import state_of
@@ -32,6 +33,7 @@ REGISTRATIONS_KEPT = 10_000
 class Open:
     """An invocation that has not ended. `registration`: None when it has to be fetched.
 
+    `latest`: what began its attempt, while it is held; None when it has to be fetched.
     `changed`: when this process learnt of its state, by `time.monotonic`.
     """
 
@@ -41,7 +43,14 @@ class Open:
     task_id: str
     state: InvocationState
     registration: Registration | None = None
+    latest: StatusEntry | None = None
     changed: float = field(default_factory=time.monotonic)
+
+    def invocation(self) -> Invocation | None:
+        """As it stands, if nothing has to be fetched."""
+        if self.registration is None or self.latest is None:
+            return None
+        return Invocation(self.registration, self.registered_at, self.state, cast("AnyEntry", self.latest))
 
 
 class FoldedQueue:
@@ -117,6 +126,7 @@ class FoldedQueue:
                 if not isinstance(moved, str):
                     self._held.get(found.state.runner_id or "", {}).pop(found.state.claim_id, None)
                     found.state, found.changed = moved, time.monotonic()
+                    found.latest = entry if moved.status in HELD else None
                     self._set(found)
 
     def _set(self, found: Open) -> None:
