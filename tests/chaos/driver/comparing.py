@@ -156,7 +156,7 @@ async def _told(history: History) -> dict[str, list[tuple[object, ...]]]:
         runs = await _all(history.trigger_runs)
         invocations = await _all(history.invocations)
         events = await _all(history.events)
-        void = await history.void()
+        void = await _all(history.void)
     return {
         "runs": [(run.run_id, run.invocation_id, run.error is None) for run in runs],
         "invocations": [(one.invocation_id, one.status) for one in invocations],
