@@ -32,6 +32,8 @@ class Rivals:
 
 def is_first(runner_id: str, rivals: Collection[str], name: str) -> bool:
     """True when this work is rather for the runner than for its rivals: all who know of one another agree on that."""
+    if not rivals:
+        return True
     own = _rank(runner_id, name)
     return all(own <= _rank(rival, name) for rival in rivals)
 

@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import cast
 
 from trigger_engine.core.lifecycle import HELD, WAITING, InvocationState, move
 from trigger_engine.entries.facts import AnyEntry, Position, StatusEntry
@@ -43,14 +42,14 @@ class Open:
     task_id: str
     state: InvocationState
     registration: Registration | None = None
-    latest: StatusEntry | None = None
+    latest: AnyEntry | None = None
     changed: float = field(default_factory=time.monotonic)
 
     def invocation(self) -> Invocation | None:
         """As it stands, if nothing has to be fetched."""
         if self.registration is None or self.latest is None:
             return None
-        return Invocation(self.registration, self.registered_at, self.state, cast("AnyEntry", self.latest))
+        return Invocation(self.registration, self.registered_at, self.state, self.latest)
 
 
 class FoldedQueue:
