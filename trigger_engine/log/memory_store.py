@@ -31,7 +31,7 @@ class Bells:
 
 
 @dataclass(slots=True)
-class _Stored:
+class Stored:
     """An entry as it is kept. `key_used_at`: when a keyed one was made."""
 
     entry: AnyEntry
@@ -39,7 +39,7 @@ class _Stored:
 
 
 @dataclass(slots=True)
-class _Row:
+class Row:
     """An invocation: its registration, and its newest status entry or the registration itself."""
 
     registration: Registration
@@ -47,7 +47,7 @@ class _Row:
 
 
 @dataclass
-class _Contents:
+class Contents:
     """What `clear` empties and `trim` shortens.
 
     `rows`: by position of the registration. `held`: the runner of what is PENDING or RUNNING, by the same position.
@@ -57,10 +57,10 @@ class _Contents:
     log_id: str = field(default_factory=fresh_id)
     location: str = LOCATION
     trimmed: Position = 0
-    entries: list[_Stored] = field(default_factory=list)
+    entries: list[Stored] = field(default_factory=list)
     standing: Standing = field(default_factory=lambda: Standing(tail=0))
     keys: dict[str, float] = field(default_factory=dict)
-    rows: dict[Position, _Row] = field(default_factory=dict)
+    rows: dict[Position, Row] = field(default_factory=dict)
     held: dict[Position, str] = field(default_factory=dict)
     checkpoints: dict[str, list[Checkpoint]] = field(default_factory=dict)
 
@@ -99,7 +99,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.contents = _Contents()
+        self.contents = Contents()
         # Weak, for a loop that dies closes nothing.
         self._bells: weakref.WeakSet[Bells] = weakref.WeakSet()
 
@@ -138,9 +138,9 @@ class MemoryStore:
 
     def _store(self, position: Position, entry: AnyEntry) -> None:
         contents = self.contents
-        contents.entries.append(_Stored(entry, entry.time if is_keyed(entry) else None))
+        contents.entries.append(Stored(entry, entry.time if is_keyed(entry) else None))
         if isinstance(entry, REGISTRATIONS):
-            contents.rows[position] = _Row(entry, entry)
+            contents.rows[position] = Row(entry, entry)
             self._requeue(position)
         elif isinstance(entry, StatusEntry):
             registered_at = contents.standing.registered_at[entry.invocation_id]
@@ -287,7 +287,7 @@ class MemoryStore:
         with self.lock:
             tail = self.contents.standing.tail
             location = self.contents.location
-            self.contents = _Contents(
+            self.contents = Contents(
                 fresh_id() if log_id is None else log_id, location, trimmed=tail, standing=Standing(tail=tail)
             )
             self._ring(queue=True)

@@ -1,16 +1,14 @@
-"""Streams that lose their beginning: one that may, and one that may not."""
+"""The stream of leases and heartbeats, which keeps the newest alone."""
 
 import time
 from typing import Any
 
 import pytest
 from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
-from trigger_engine_rabbitmq.messages import Barrier, Message, encode_message
+from trigger_engine_rabbitmq.messages import Message
 from trigger_engine_rabbitmq.roles import RolesFold
-from trigger_engine_rabbitmq.stream import Stream
 
 from tests.support.servers.shared import SharedServers
-from trigger_engine.errors import ConfigError
 from trigger_engine.log.contract import EventLog
 from trigger_engine.log.fresh import fresh_id
 from trigger_engine.testing.conformance.sample_entries import runner_facts
@@ -46,15 +44,3 @@ async def test_opening_reads_the_newest_leases_and_heartbeats_alone(servers: Sha
             assert [row.facts.runner_id for row in await other.runners() if row.alive] == ["runner-1"]
             assert not await other.acquire("match", "runner-2", ttl=60)
             assert await log.acquire("match", "runner-1", ttl=60)
-
-
-def test_a_log_whose_beginning_is_gone_is_refused_for_others_have_read_it() -> None:
-    folded: list[Message] = []
-    stream = Stream("shop.log", {}, fold=lambda message, _: folded.append(message), begin=folded.clear)
-    body = encode_message(Message("writer", 1, "log", Barrier()))
-    with pytest.raises(ConfigError, match=r"shop\.log has lost its first 7 messages.*take away the policy"):
-        stream.receive(7, body)
-    assert not folded
-    stream.receive(0, body)
-    stream.receive(1, body)
-    assert len(folded) == 2

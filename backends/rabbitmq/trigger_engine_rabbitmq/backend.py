@@ -29,6 +29,16 @@ class RabbitMQSettings(msgspec.Struct, frozen=True):
             description="What the names of all streams begin with: `PREFIX.APP.log` and so on",
         ),
     ] = "trigger-engine"
+    max_length_bytes: Annotated[
+        int,
+        Meta(
+            ge=16 * 1024 * 1024,
+            le=1024**4,
+            description="How much of the log's stream the server keeps, fixed when the stream is made; what "
+            "retention keeps must fit into a quarter of it",
+            extra={"unit": "bytes"},
+        ),
+    ] = 2 * 1024**3
     timeout: Annotated[
         float,
         Meta(

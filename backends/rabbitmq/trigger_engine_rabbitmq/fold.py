@@ -12,12 +12,22 @@ from trigger_engine.errors import LogReplaced
 from trigger_engine.log.claims import compare_held, started
 from trigger_engine.log.contract import Checkpoint, Claims, Invocation, Outcome
 from trigger_engine.log.memory_store import MemoryStore
-from trigger_engine_rabbitmq.messages import Append, Barrier, Chunks, Clear, Message, Saved, Trim, decode_parts
+from trigger_engine_rabbitmq.messages import (
+    Append,
+    Chunks,
+    Clear,
+    Message,
+    Saved,
+    SnapshotBegun,
+    Trim,
+    decode_parts,
+)
+from trigger_engine_rabbitmq.snapshots import Copy, copy_of, decode_snapshot
 
 WRITERS_KEPT = 10_000
 """How many writers' numbers are remembered, the newest: no connection lives long enough to send again after so many."""
 
-Folded = list[Outcome] | int | bool | LogReplaced | None
+Folded = list[Outcome] | int | bool | LogReplaced | Copy | None
 """What became of a message."""
 
 _chunks_encoder = msgspec.msgpack.Encoder()
@@ -27,8 +37,8 @@ _chunks_decoder = msgspec.msgpack.Decoder(Chunks)
 class Numbers:
     """The highest number of each writer: a message that was sent again is dropped."""
 
-    def __init__(self) -> None:
-        self._highest: dict[str, int] = {}
+    def __init__(self, highest: Iterable[tuple[str, int]] = ()) -> None:
+        self._highest = dict(highest)
 
     def is_new(self, message: Message) -> bool:
         """Notes the message; False when its writer has written it, or a later one, before."""
@@ -38,6 +48,14 @@ class Numbers:
             del self._highest[next(iter(self._highest))]
         return message.number > highest
 
+    def of(self, writer: str) -> int:
+        """The highest number of a writer, 0: it is not remembered."""
+        return self._highest.get(writer, 0)
+
+    def all(self) -> list[tuple[str, int]]:
+        """Writers and their numbers, in the order of their last messages."""
+        return list(self._highest.items())
+
 
 class LogFold(MemoryStore):
     """The memory log's store, moved by messages alone."""
@@ -45,6 +63,8 @@ class LogFold(MemoryStore):
     def __init__(self, location: str) -> None:
         super().__init__()
         self._location = location
+        self.snapshots_wanted: set[str] = set()
+        """The keys of those that this process writes."""
         self.begin()
 
     def begin(self) -> None:
@@ -72,9 +92,22 @@ class LogFold(MemoryStore):
                 self.clear(log_id)
             case Saved(name, term, bookmark, chunks):
                 return self.save_checkpoint(name, Checkpoint(term, bookmark, _chunks_encoder.encode(chunks)))
+            case SnapshotBegun(key) if key in self.snapshots_wanted:
+                return copy_of(self.contents, self._numbers.all())
             case _:
-                assert isinstance(message.content, Barrier), message.content
+                pass
         return None
+
+    def resume(self, snapshot: bytes) -> Numbers:
+        """Goes on from a snapshot. Raises SerializationError where it is damaged or of a newer version."""
+        contents, numbers = decode_snapshot(snapshot, self._location)
+        with self.lock:
+            self.contents = contents
+            self._numbers = Numbers(numbers)
+            for registered_at in contents.rows:
+                self._requeue(registered_at)
+            self._ring(queue=True)
+        return self._numbers
 
     def choose(
         self, runner_id: str, *, tasks: Collection[str], queues: Collection[str], limit: int, now: float

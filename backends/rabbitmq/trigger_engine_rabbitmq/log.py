@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trigger_engine.errors import LogReplaced
+from trigger_engine.entries.facts import EventEmitted, InvocationRegistered
+from trigger_engine.errors import LogReplaced, NothingStored
 from trigger_engine.log.admission import check_parts
 from trigger_engine.log.bell import Bell
 from trigger_engine.log.claims import ReportedClaims
@@ -33,6 +34,7 @@ from trigger_engine.log.fresh import fresh_id
 from trigger_engine.log.memory_store import Bells
 from trigger_engine_rabbitmq.checkpoints import ChunkStream
 from trigger_engine_rabbitmq.fold import LogFold
+from trigger_engine_rabbitmq.log_stream import LogStream
 from trigger_engine_rabbitmq.messages import (
     Acquired,
     Clear,
@@ -45,6 +47,7 @@ from trigger_engine_rabbitmq.messages import (
 )
 from trigger_engine_rabbitmq.roles import RolesFold
 from trigger_engine_rabbitmq.server import Server
+from trigger_engine_rabbitmq.snapshot_writer import HOW_TO_MEND, SnapshotWriter
 from trigger_engine_rabbitmq.stream import Stream
 from trigger_engine_rabbitmq.urls import shown
 
@@ -54,6 +57,12 @@ if TYPE_CHECKING:
 ROLES_BYTES = 4 * 1024 * 1024
 """Of leases and heartbeats the newest: all that is current is said again every few seconds, and opening reads them."""
 ROLES_SEGMENT_BYTES = 1024 * 1024
+NEW_WORK = (EventEmitted, InvocationRegistered)
+
+
+def log_arguments(max_length_bytes: int) -> dict[str, object]:
+    """What the log's stream is declared with. The server drops whole segments, so these are a small part of all."""
+    return {"x-max-length-bytes": max_length_bytes, "x-stream-max-segment-size-bytes": max_length_bytes // 32}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +88,28 @@ class RabbitMQLog(EventLog):
         self._fold = LogFold(location)
         self._roles = RolesFold()
         prefix = f"{settings.stream_prefix}.{app_id}"
-        self._log = Stream(f"{prefix}.log", {}, fold=self._fold.fold, begin=self._fold.begin)
+        self._log = LogStream(
+            f"{prefix}.log",
+            log_arguments(settings.max_length_bytes),
+            fold=self._fold,
+            hint=self._roles.newest_snapshot,
+        )
         self._bounded = Stream(
             f"{prefix}.roles",
             {"x-max-length-bytes": ROLES_BYTES, "x-stream-max-segment-size-bytes": ROLES_SEGMENT_BYTES},
-            fold=self._roles.fold,
-            begin=self._roles.begin,
-            loses_its_beginning=True,
+            fold=self._roles,
         )
         self._server = Server(
             settings.url,
-            (self._log, self._bounded),
+            # In this order: heartbeats tell where the log is to be read from.
+            (self._bounded, self._log),
             shown=shown(settings.url),
             location=location,
             seconds=settings.timeout,
+        )
+        self._location = location
+        self._snapshots = SnapshotWriter(
+            self._server, self._log, self._fold, max_length_bytes=settings.max_length_bytes
         )
         weakref.finalize(self, self._server.abandon).atexit = False
         self._chunks = ChunkStream(self._server, f"{prefix}.checkpoints")
@@ -115,6 +132,11 @@ class RabbitMQLog(EventLog):
         content = encode_parts(parts)
         if not parts:
             return []
+        if self._snapshots.is_full and any(isinstance(entry, NEW_WORK) for part in parts for entry in part):
+            raise NothingStored(
+                f"the log in {self._location} is full, nothing was stored: see that a runner works, for it writes the "
+                f"snapshots that let RabbitMQ drop what is old; if one does, {HOW_TO_MEND}"
+            )
         outcomes: list[Outcome] = await self._server.write(self._log, content)
         return outcomes
 
@@ -202,7 +224,8 @@ class RabbitMQLog(EventLog):
         return []
 
     async def heartbeat(self, facts: RunnerFacts, *, ttl: float) -> None:
-        await self._server.write(self._bounded, Heartbeat(facts, ttl, time.time()))
+        beat = Heartbeat(facts, ttl, time.time(), self._log.snapshots.newest)
+        await self._server.write(self._bounded, beat)
 
     async def leave(self, runner_id: str) -> None:
         await self._server.write(self._bounded, Left(runner_id))
@@ -229,7 +252,9 @@ class RabbitMQLog(EventLog):
     async def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> bool:
         chunks = await self._chunks.store(checkpoint.data)
         saved = Saved(name, checkpoint.term, checkpoint.bookmark, chunks)
-        return bool(await self._server.write(self._log, saved))
+        is_saved = bool(await self._server.write(self._log, saved))
+        self._snapshots.start_if_due()
+        return is_saved
 
     async def load_checkpoint(self, name: str) -> Checkpoint | None:
         await self._server.sync(self._log)
@@ -247,6 +272,7 @@ class RabbitMQLog(EventLog):
         said: int | LogReplaced | None = await self._server.write(self._log, Trim(before, keys_before, limit))
         if isinstance(said, LogReplaced):
             raise said
+        self._snapshots.start_if_due()
         return said or 0
 
     async def clear(self) -> None:
@@ -255,6 +281,7 @@ class RabbitMQLog(EventLog):
 
     async def close(self) -> None:
         self._fold.unlisten(self._bells)
+        await self._snapshots.aclose()
         await self._server.aclose()
         self._bells.entries.ring()
         self._bells.queue.ring()

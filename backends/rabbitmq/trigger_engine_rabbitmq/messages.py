@@ -55,6 +55,22 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, tag="checkpoint"):
     chunks: Chunks
 
 
+class SnapshotBegun(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
+    """What the chunks of this key hold is what the log led to here."""
+
+    key: str
+
+
+class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, tag="snapshot-chunk"):
+    """The `number`-th of `count` parts of a snapshot, from 0; `begun_at`: the offset of its beginning."""
+
+    key: str
+    begun_at: int
+    number: int
+    count: int
+    data: bytes
+
+
 class Acquired(msgspec.Struct, frozen=True, array_like=True, tag="acquired"):
     """An owner takes or keeps a lease. `grant`: the number of the owner in a row; `sent`: seconds since 1970."""
 
@@ -73,11 +89,15 @@ class Released(msgspec.Struct, frozen=True, array_like=True, tag="released"):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
-    """A runner lives for `ttl` seconds more; `sent`: seconds since 1970."""
+    """A runner lives for `ttl` seconds more; `sent`: seconds since 1970.
+
+    `snapshot`: the offset of the newest snapshot in the log's stream that the runner knows, 0: none.
+    """
 
     facts: RunnerFacts
     ttl: float
     sent: float
+    snapshot: int = 0
 
 
 class Left(msgspec.Struct, frozen=True, array_like=True, tag="left"):
@@ -86,7 +106,9 @@ class Left(msgspec.Struct, frozen=True, array_like=True, tag="left"):
     runner_id: str
 
 
-Content = Barrier | Append | Trim | Clear | Saved | Acquired | Released | Heartbeat | Left
+Content = (
+    Barrier | Append | Trim | Clear | Saved | SnapshotBegun | SnapshotChunk | Acquired | Released | Heartbeat | Left
+)
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):

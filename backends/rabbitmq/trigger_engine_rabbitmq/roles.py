@@ -42,6 +42,11 @@ class RolesFold:
         self._leases: dict[str, _Lease] = {}
         self._runners: dict[str, _Runner] = {}
         self._numbers = Numbers()
+        self._snapshot = 0
+
+    def newest_snapshot(self) -> int:
+        """The offset in the log's stream of the snapshot that the newest heartbeat tells of; 0: of none."""
+        return self._snapshot
 
     def fold(self, message: Message, is_live: bool) -> bool | None:
         """Folds the next message; whether a lease was acquired. A live one is new, others are as old as they say."""
@@ -53,7 +58,8 @@ class RolesFold:
             case Released(name, owner):
                 for lease in self._leases.values() if name is None else self._of(name, owner):
                     lease.expires = 0.0
-            case Heartbeat(facts, ttl, sent):
+            case Heartbeat(facts, ttl, sent, snapshot):
+                self._snapshot = snapshot
                 self._runners[facts.runner_id] = _Runner(facts, sent, _expires(ttl, sent, is_live))
             case Left(runner_id):
                 self._runners.pop(runner_id, None)

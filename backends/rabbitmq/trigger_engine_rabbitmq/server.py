@@ -228,7 +228,8 @@ class Server:
             if not ended.done():
                 ended.set_exception(exc or ConnectionError("the connection was closed"))
 
-        tasks: list[asyncio.Future[Any]] = []
+        lost: asyncio.Future[Any] = asyncio.ensure_future(self._lost.wait())
+        tasks: list[asyncio.Future[Any]] = [lost]
         try:
             connection.close_callbacks.add(lambda _, exc: end(exc))
             for step, stream in enumerate(self._streams, 2):
@@ -239,11 +240,14 @@ class Server:
                 # However it ends, also when aiormq cancels it.
                 sending.add_done_callback(lambda _: end())
                 tasks.append(sending)
-            if this.cancelling():
-                return
+                if this.cancelling():
+                    return
+                if stream is not self._streams[-1]:
+                    tasks.append(read := asyncio.ensure_future(stream.is_read.wait()))
+                    await asyncio.wait({ended, lost, read}, return_when=asyncio.FIRST_COMPLETED)
+                    if not read.done():
+                        break
             self._connection = connection
-            lost: asyncio.Future[Any] = asyncio.ensure_future(self._lost.wait())
-            tasks.append(lost)
             await asyncio.wait({ended, lost}, return_when=asyncio.FIRST_COMPLETED)
             self._cause = ended.exception() if ended.done() else None
             if isinstance(self._cause, (StreamReplaced, TriggerEngineError, ChannelAccessRefused)):
@@ -276,9 +280,9 @@ class Server:
     async def _consume(
         self, connection: AbstractConnection, opened: AbstractOpenedChannel, stream: Stream, end: End
     ) -> AbstractChannel:
-        if stream.next and await offset_of_next_message(connection, stream.name) < stream.next:
+        if (place := stream.place()) and await offset_of_next_message(connection, stream.name) <= place:
             # To read on from a place behind the end would be to wait for ever.
-            stream.start_anew()
+            stream.ends_before_place()
         await opened.set_qos(PREFETCH)
         channel = await opened.get_underlay_channel()
         channel.closing.add_done_callback(lambda closing: end(None if closing.cancelled() else closing.exception()))

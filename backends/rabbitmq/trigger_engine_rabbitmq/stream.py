@@ -4,42 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from trigger_engine.errors import ConfigError
 from trigger_engine.log.fresh import fresh_id
 from trigger_engine_rabbitmq.messages import Barrier, Content, Message, decode_message, encode_message
 
+LEFT_OUT = 1
+"""Offsets that RabbitMQ leaves out where it begins another segment of a stream."""
+
 
 class StreamReplaced(Exception):
-    """The stream is not the one that was read before."""
+    """The stream is not the one that was read before, or may be another one: a new connection will see."""
+
+
+class Fold(Protocol):
+    """What the messages of a stream amount to."""
+
+    def fold(self, message: Message, is_live: bool) -> object:
+        """The next message; what became of it. A live one comes as it is sent, so that it is as old as it looks.
+
+        What was sent while this process was not connected is older.
+        """
+
+    def begin(self) -> None:
+        """Forgets everything: the stream is another one."""
 
 
 class Stream:
-    """A stream that is read from its first message on, each of which goes to `fold`; `begin` empties the fold.
+    """A stream whose messages go to a fold, one after the other; where the server has dropped some, the next ones.
 
-    `fold` is also told whether the message comes as it is sent, so that it is as old as it looks; what was sent while
-    this process was not connected is older.
     `next` is the offset of what was not read yet, `read_at` when the newest was read (time.monotonic). What is written
     is sent in the order of its numbers, and again by each new connection, until it was read back.
     """
 
-    def __init__(
-        self,
-        name: str,
-        arguments: dict[str, Any],
-        *,
-        fold: Callable[[Message, bool], object],
-        begin: Callable[[], None],
-        loses_its_beginning: bool = False,
-    ) -> None:
+    def __init__(self, name: str, arguments: dict[str, Any], *, fold: Fold) -> None:
         self.name = name
         self.arguments = {"x-queue-type": "stream", **arguments}
         self.changed = asyncio.Event()
+        self.is_read = asyncio.Event()
+        """Set when this connection has read what stood in the stream when it began."""
         self._fold = fold
-        self._begin = begin
-        self._loses_its_beginning = loses_its_beginning
         self._writer = fresh_id()
         self._number = 0
         self._pending: dict[int, tuple[bytes, asyncio.Future[Any]]] = {}
@@ -64,18 +68,27 @@ class Stream:
         """Sends a message no more; it may have been sent."""
         self._pending.pop(number, None)
 
+    def place(self) -> int:
+        """Where the next connection must read from; 0: from the beginning."""
+        return max(self.next - 1, 0)
+
+    def ends_before_place(self) -> None:
+        """The stream has turned out to be another one, for it ends before `place`."""
+        self.start_anew()
+
     def reconnect(self) -> int | str:
         """A new connection begins: where it must read from."""
         self._sent = 0
         self._verified = self.next == 0
         # Shows at once where the stream ends, and that it is still the same.
         self._is_live = False
+        self.is_read.clear()
         self._live_from, _ = self.write(Barrier())
-        return "first" if self._verified else self.next - 1
+        return self.place() or "first"
 
     def start_anew(self) -> None:
         """Forgets what was read: the stream is another one."""
-        self._begin()
+        self._fold.begin()
         self.next = 0
 
     def unsent(self) -> tuple[int, bytes] | None:
@@ -90,23 +103,36 @@ class Stream:
         """The next message of this connection. Raises StreamReplaced, SerializationError, ConfigError."""
         if not self._verified:
             self._verified = True
-            is_same = offset == self.next - 1 and body == self._last
-            if not is_same and not (self._loses_its_beginning and offset >= self.next):
+            if not self._goes_on(offset, body):
                 self.start_anew()
                 raise StreamReplaced(f"the stream {self.name} is another one")
         if offset < self.next:
             return
-        if offset and self.next == 0 and not self._loses_its_beginning:
-            # From there on this process would come to something else than those who have read all.
-            raise ConfigError(
-                f"the stream {self.name} has lost its first {offset} messages, from which all others follow: take away "
-                "the policy that gives it a maximum length or age, and delete the stream to begin anew"
-            )
         message = decode_message(body)
-        said = self._fold(message, self._is_live)
-        self.next, self._last, self.read_at = offset + 1, body, time.monotonic()
-        self._is_live |= message.writer == self._writer and message.number == self._live_from
+        self.read_at = time.monotonic()
+        if offset > self.next + LEFT_OUT:
+            self._take_behind_gap(offset, body, message)
+        else:
+            self._take(offset, body, message)
+
+    def _goes_on(self, offset: int, body: bytes) -> bool:
+        """True when the first message of a new connection shows that the stream is the one that was read before."""
+        return offset >= self.next or (offset == self.next - 1 and body == self._last)
+
+    def _take_behind_gap(self, offset: int, body: bytes, message: Message) -> None:
+        """A message before which some are missing."""
+        self._take(offset, body, message)
+
+    def _take(self, offset: int, body: bytes, message: Message) -> None:
+        said = self._fold.fold(message, self._is_live)
+        self.next, self._last = offset + 1, body
+        if self._ends_backlog(message):
+            self._is_live = True
+            self.is_read.set()
         if message.writer == self._writer:
             _, future = self._pending.pop(message.number, (b"", None))
             if future is not None and not future.done():
                 future.set_result(said)
+
+    def _ends_backlog(self, message: Message) -> bool:
+        return message.writer == self._writer and message.number == self._live_from

@@ -23,7 +23,7 @@ SERVER = HarmedServer(RabbitMQServer)
 
 def settings(folder: Path) -> dict[str, Any]:
     """Keywords of an app on the node of a folder."""
-    return {"trigger_cls": "RabbitMQTrigger", "rabbitmq": {"url": SERVER.url(folder), "timeout": _TIMEOUT}}
+    return {"trigger_cls": "RabbitMQTrigger", "rabbitmq": {"url": SERVER.url(folder), "timeout": _TIMEOUT, "max_length_bytes": 128 << 20}}
 
 
 def die_in_append(mark: Path) -> None:

@@ -11,14 +11,19 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import AMQPError
 from pamqp.common import FieldTable
-from trigger_engine_rabbitmq.backend import RabbitMQTrigger
-from trigger_engine_rabbitmq.log import RabbitMQLog
+from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
+from trigger_engine_rabbitmq.log import RabbitMQLog, log_arguments
 from trigger_engine_rabbitmq.messages import Barrier, Message, encode_message
+from trigger_engine_rabbitmq.receiver import offset_of
 
 from trigger_engine.log.contract import Clock
 from trigger_engine.log.fresh import fresh_id
 
-STREAM: FieldTable = {"x-queue-type": "stream"}
+
+def arguments_of(name: str) -> FieldTable:
+    """As the log's stream is made by default, else of a plain stream."""
+    of_log: FieldTable = log_arguments(RabbitMQSettings().max_length_bytes) if name.endswith(".log") else {}
+    return {"x-queue-type": "stream", **of_log}
 
 
 async def delete_stream(url: str, name: str) -> None:
@@ -32,7 +37,7 @@ async def declared(url: str, name: str) -> AbstractConnection:
     while True:
         connection = await aio_pika.connect(url)
         try:
-            await (await connection.channel()).declare_queue(name, durable=True, arguments=STREAM)
+            await (await connection.channel()).declare_queue(name, durable=True, arguments=arguments_of(name))
         except AMQPError:
             await connection.close()
         else:
@@ -67,6 +72,23 @@ async def bodies_of(url: str, name: str) -> list[bytes]:
         async with asyncio.timeout(30):
             await done.wait()
     return found[:-1]
+
+
+async def first_offset(url: str, name: str) -> int:
+    """Of the oldest message that the server still has."""
+    found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def receive(message: DeliveredMessage) -> None:
+        if not found.done():
+            found.set_result(offset_of(message))
+
+    async with await aio_pika.connect(url) as connection:
+        opened = await connection.channel()
+        await opened.set_qos(1)
+        channel = await opened.get_underlay_channel()
+        await channel.basic_consume(name, receive, arguments={"x-stream-offset": "first"})
+        async with asyncio.timeout(30):
+            return await found
 
 
 KINDS = ("log", "roles", "checkpoints")

@@ -1,0 +1,374 @@
+"""A log whose server has dropped its beginning: snapshots stand for what is gone."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
+from trigger_engine_rabbitmq.fold import LogFold
+from trigger_engine_rabbitmq.log import RabbitMQLog
+from trigger_engine_rabbitmq.log_stream import LogStream
+from trigger_engine_rabbitmq.messages import (
+    Barrier,
+    Chunks,
+    Clear,
+    Content,
+    Message,
+    Saved,
+    SnapshotBegun,
+    SnapshotChunk,
+    Trim,
+    encode_message,
+    encode_parts,
+)
+from trigger_engine_rabbitmq.snapshots import copy_of
+from trigger_engine_rabbitmq.stream import StreamReplaced
+
+from tests.support.servers.private_server import HOST, free_port
+from tests.support.servers.proxy import proxied
+from tests.support.servers.rabbitmq_streams import first_offset
+from tests.support.servers.shared import SharedServers
+from tests.support.waiting import wait_until
+from trigger_engine.entries.facts import AnyEntry
+from trigger_engine.errors import BackendUnavailable, ConfigError, LogTrimmed, NothingStored
+from trigger_engine.log.claims import started
+from trigger_engine.log.fresh import fresh_id
+from trigger_engine.testing.conformance.claiming import claim
+from trigger_engine.testing.conformance.harness import append, ids, read_all
+from trigger_engine.testing.conformance.sample_entries import (
+    elected,
+    event,
+    fired,
+    judged,
+    registration,
+    retried,
+    runner_facts,
+    succeeded,
+)
+
+SMALLEST = 16 * 1024 * 1024
+
+
+class Written:
+    """A stream's messages, written by one process."""
+
+    def __init__(self) -> None:
+        self.fold = LogFold("here")
+        self.stream = LogStream("shop.log", {}, fold=self.fold, hint=lambda: 0)
+        self.bodies: list[bytes] = []
+        self._numbers = itertools.count(1)
+
+    def write(self, content: Content) -> None:
+        self.receive(encode_message(Message("writer", next(self._numbers), "log", content)))
+
+    def receive(self, body: bytes) -> None:
+        self.bodies.append(body)
+        self.stream.receive(len(self.bodies) - 1, body)
+
+    def snapshot(self, key: str = "s1", *, chunk_bytes: int = 1000, is_torn: bool = False) -> int:
+        """Writes one, or all but its last chunk, and returns its place."""
+        place = len(self.bodies)
+        self.write(SnapshotBegun(key))
+        data = data_of(self.fold)
+        starts = range(0, len(data), chunk_bytes)
+        for number, start in enumerate(starts[:-1] if is_torn else starts):
+            self.write(SnapshotChunk(key, place, number, len(starts), data[start : start + chunk_bytes]))
+        return place
+
+
+def data_of(fold: LogFold) -> bytes:
+    return copy_of(fold.contents, fold._numbers.all()).encode()
+
+
+def read_from(bodies: list[bytes], first: int, *, hint: int = 0) -> tuple[LogFold, LogStream]:
+    """A process that has read all from an offset on."""
+    fold = LogFold("here")
+    stream = LogStream("shop.log", {}, fold=fold, hint=lambda: hint)
+    for offset, body in enumerate(bodies[first:], first):
+        stream.receive(offset, body)
+    return fold, stream
+
+
+Step = tuple[str, int, Any]
+STEPS: st.SearchStrategy[list[Step]] = st.lists(
+    st.one_of(
+        st.tuples(st.just("event"), st.integers(0, 9), st.booleans()),
+        st.tuples(st.just("register"), st.integers(0, 2), st.sampled_from([None, 5.0])),
+        st.tuples(st.just("fire"), st.integers(1, 3), st.integers(0, 3)),
+        st.tuples(st.sampled_from(["elect", "clear"]), st.none(), st.none()),
+        st.tuples(st.sampled_from(["start", "retry", "succeed"]), st.integers(0, 3), st.none()),
+        st.tuples(st.just("trim"), st.integers(0, 20), st.sampled_from([0.0, 1e12])),
+        st.tuples(st.just("save"), st.integers(1, 3), st.integers(0, 20)),
+        st.tuples(st.just("snapshot"), st.integers(1, 20), st.booleans()),
+        st.tuples(st.just("resend"), st.integers(0, 99), st.none()),
+    ),
+    max_size=40,
+)
+
+
+def take(log: Written, step: Step, count: int) -> None:
+    kind, number, value = step
+    fold = log.fold
+    match kind:
+        case "event":
+            entry = event(f"keyed-{number}", keyed=True) if value else event(f"event-{count}")
+            log.write(encode_parts([(entry,)]))
+        case "register":
+            log.write(encode_parts([(registration(f"i{number}", not_before=value),)]))
+        case "fire":
+            log.write(encode_parts([(fired(f"r{value}", number), judged(f"j{count}", number))]))
+        case "elect":
+            log.write(encode_parts([(elected(f"l{count}"),)]))
+        case "clear":
+            log.write(Clear(f"log-{count}"))
+        case "trim":
+            log.write(Trim(fold.tail(), value, number))
+        case "save":
+            at = max(min(value, fold.tail().position), fold.contents.trimmed)
+            log.write(Saved("match", number, fold.contents.bookmark(at), Chunks("k", 0, 1)))
+        case "snapshot":
+            log.snapshot(f"s{count}", chunk_bytes=50 * number, is_torn=value)
+        case "resend":
+            log.receive(log.bodies[number % len(log.bodies)])
+        case _:
+            settle(log, step, count)
+
+
+def settle(log: Written, step: Step, count: int) -> None:
+    kind, number, _ = step
+    found = [each for each in map(log.fold.invocation, sorted(log.fold.contents.standing.states)) if each is not None]
+    if not found:
+        return
+    each = found[number % len(found)]
+    match kind:
+        case "start":
+            entry: AnyEntry = started(each.registration, each.state, runner_id="runner-1", now=float(count))
+        case "retry":
+            entry = retried(each, 9.0)
+        case _:
+            entry = succeeded(each)
+    log.write(encode_parts([(entry,)]))
+
+
+@given(STEPS, STEPS, st.data())
+def test_who_joins_at_a_snapshot_comes_to_the_same_as_who_has_read_all(
+    before: list[Step], after: list[Step], data: st.DataObject
+) -> None:
+    log = Written()
+    log.write(encode_parts([(elected("l"),)]))
+    log.write(encode_parts([(registration("i9"),)]))
+    for count, step in enumerate(before):
+        take(log, step, count)
+    place = log.snapshot("it", chunk_bytes=200)
+    for count, step in enumerate(after, len(before)):
+        take(log, step, count)
+
+    fold, stream = read_from(log.bodies, data.draw(st.integers(2, place)))
+
+    assert data_of(fold) == data_of(log.fold)
+    assert place <= stream.snapshots.newest == log.stream.snapshots.newest
+    assert stream.snapshots.size == log.stream.snapshots.size
+    assert stream.snapshots.bytes_since == log.stream.snapshots.bytes_since
+    tasks = {row.registration.task_id for row in fold.contents.rows.values()}
+    for now in (0.0, 100.0):
+        assert fold.contents.queue.next_due() == log.fold.contents.queue.next_due()
+        due, due_there = (each.contents.queue.take(now, tasks, [], 100) for each in (fold, log.fold))
+        assert due == due_there
+
+
+def test_without_a_snapshot_a_log_that_has_lost_its_beginning_is_refused() -> None:
+    log = Written()
+    log.write(encode_parts([(event("a"),)]))
+    log.write(encode_parts([(event("b"),)]))
+    log.snapshot(is_torn=True)
+    with pytest.raises(ConfigError, match=r"shop\.log has lost its first messages.*take away the policy"):
+        read_to_its_end(log.bodies, 2)
+
+
+def test_a_hint_that_leads_nowhere_is_not_followed_again() -> None:
+    log = Written()
+    for number in range(5):
+        log.write(encode_parts([(event(f"e{number}"),)]))
+    with pytest.raises(StreamReplaced, match="no snapshot where one was expected"):
+        read_to_its_end(log.bodies, 3, hint=3)
+
+
+def test_what_stands_behind_a_gap_is_read_only_when_nothing_before_it_is_gone() -> None:
+    log = Written()
+    for number in range(9):
+        log.write(encode_parts([(event(f"e{number}"),)]))
+    offsets = [0, 1, 3, 4, 9]
+    fold = LogFold("here")
+    stream = LogStream("shop.log", {}, fold=fold, hint=lambda: 0)
+    for offset, body in zip(offsets[:4], log.bodies, strict=False):
+        stream.receive(offset, body)
+    with pytest.raises(StreamReplaced, match="may have dropped messages"):
+        stream.receive(9, log.bodies[4])
+
+    in_loop(stream.reconnect)
+    stream.receive(4, log.bodies[3])
+    stream.receive(9, log.bodies[4])
+    assert [each.entry.id for each in fold.contents.entries] == [f"e{number}" for number in range(5)]
+
+    with pytest.raises(StreamReplaced, match="may have dropped messages"):
+        stream.receive(12, log.bodies[6])
+    in_loop(stream.reconnect)
+    with pytest.raises(StreamReplaced, match="is another one"):
+        stream.receive(12, log.bodies[6])
+    assert not fold.contents.entries
+
+
+async def test_who_joins_behind_its_own_call_is_told_that_the_outcome_is_gone() -> None:
+    log = Written()
+    fold = LogFold("here")
+    stream = LogStream("shop.log", {}, fold=fold, hint=lambda: 0)
+    _, early = stream.write(encode_parts([(event("early"),)]))
+    _, late = stream.write(encode_parts([(event("late"),)]))
+    sent = [unsent[1] for _ in range(2) if (unsent := stream.unsent()) is not None]
+    log.write(Barrier())
+    log.receive(sent[0])
+    place = log.snapshot()
+    log.receive(sent[1])
+
+    for offset, body in enumerate(log.bodies[place:], place):
+        stream.receive(offset, body)
+
+    with pytest.raises(BackendUnavailable, match="outcome of this call went with it"):
+        await early
+    assert [type(outcome).__name__ for outcome in await late] == ["Accepted"]
+    assert [each.entry.id for each in fold.contents.entries] == ["early", "late"]
+
+
+def read_to_its_end(bodies: list[bytes], first: int, *, hint: int = 0) -> None:
+    """As a connection does, which reads up to a message of its own."""
+
+    stream = LogStream("shop.log", {}, fold=LogFold("here"), hint=lambda: hint)
+    in_loop(stream.reconnect)
+    unsent = stream.unsent()
+    assert unsent is not None
+    for offset, body in enumerate([*bodies[first:], unsent[1]], first):
+        stream.receive(offset, body)
+
+
+def in_loop(call: Callable[[], object]) -> None:
+    async def called() -> None:
+        call()
+
+    asyncio.run(called())
+
+
+# With a server that keeps 16 MiB.
+
+KILOBYTES_256 = "x" * (256 * 1024)
+
+
+async def open_log(url: str, prefix: str, *, timeout: float = 30.0) -> RabbitMQLog:
+    options = RabbitMQSettings(url, prefix, max_length_bytes=SMALLEST, timeout=timeout)
+    return await RabbitMQTrigger(options, app_id="shop").open(clock=time.time)
+
+
+async def fill_and_trim(log: RabbitMQLog, megabytes: int) -> None:
+    """Appends as much, and lets all but the newest entries go."""
+    for _ in range(megabytes):
+        await log.append([(event(fresh_id(), {"text": KILOBYTES_256}),) for _ in range(4)])
+        await log.trim(await log.tail(), keys_before=0.0)
+
+
+async def until_it_has_lost_its_beginning(log: RabbitMQLog, url: str, prefix: str) -> None:
+    for _ in range(20):
+        await fill_and_trim(log, 8)
+        if await first_offset(url, f"{prefix}.shop.log") > 0:
+            return
+    raise AssertionError("the server keeps everything")
+
+
+@pytest.mark.servers
+@pytest.mark.slow
+async def test_the_server_drops_what_is_trimmed_and_all_else_is_there_for_who_opens_the_log(
+    servers: SharedServers,
+) -> None:
+    url, prefix = servers.url("rabbitmq"), f"test-{fresh_id()}"
+    async with await open_log(url, prefix) as log:
+        await log.append([(elected("l"),), (registration("i1"),), (event("k", keyed=True),)])
+        held = (await claim(log, "runner-1", limit=1)).started
+        await until_it_has_lost_its_beginning(log, url, prefix)
+        for opened in range(2):
+            async with await open_log(url, prefix) as other:
+                assert await other.tail() == await log.tail()
+                assert await read_all(other) == await read_all(log)
+                assert await other.invocation("i1") == held[0]
+                assert (await other.append([(event("k", keyed=True),)])) == (
+                    await log.append([(event("k", keyed=True),)])
+                )
+                await append(other, event(f"by-another-{opened}"))
+                assert (await ids(log))[-1] == f"by-another-{opened}"
+            # Then it is opened from where the heartbeat says.
+            await log.heartbeat(runner_facts("runner-1"), ttl=60)
+
+
+@pytest.mark.servers
+@pytest.mark.slow
+async def test_who_was_cut_off_while_the_server_dropped_messages_goes_on_from_a_snapshot(
+    servers: SharedServers,
+) -> None:
+    url, prefix = servers.url("rabbitmq"), f"test-{fresh_id()}"
+    async with proxied(url) as proxy, await open_log(proxy.url, prefix) as log, await open_log(url, prefix) as other:
+        await append(log, event("a"))
+        bookmark = await log.tail()
+        place = proxy.lead_to(HOST, free_port())
+        waiting = asyncio.create_task(log.follow(bookmark, wait=60))
+        await until_it_has_lost_its_beginning(other, url, prefix)
+        await append(other, event("last"))
+        proxy.lead_to(*place)
+        await wait_until(lambda: log.log_id == other.log_id)
+        await append(log, event("b"))
+        assert (await ids(other))[-2:] == (await ids(log))[-2:] == ["last", "b"]
+        with pytest.raises(LogTrimmed):
+            await waiting
+
+
+@pytest.mark.servers
+@pytest.mark.slow
+async def test_a_log_without_anybody_who_writes_snapshots_takes_no_more_work_before_any_is_lost(
+    servers: SharedServers,
+) -> None:
+    url, prefix = servers.url("rabbitmq"), f"test-{fresh_id()}"
+    async with await open_log(url, prefix) as log:
+        await append(log, elected("l"))
+        stored = 0
+        with pytest.raises(NothingStored, match="is full, nothing was stored: see that a runner works"):
+            while True:
+                await append(log, event(f"e{stored}", {"text": KILOBYTES_256}))
+                stored += 1
+        await append(log, judged("j", 1))
+        assert len(await ids(log)) == stored + 2
+        await log.trim(await log.tail(), keys_before=0.0)
+
+        async def takes_work() -> bool:
+            try:
+                await append(log, event("more"))
+            except NothingStored:
+                return False
+            return True
+
+        await wait_until(takes_work)
+        assert await ids(log) == ["j", "more"]
+
+
+@pytest.mark.servers
+@pytest.mark.slow
+async def test_a_log_that_keeps_too_much_for_a_snapshot_says_so(
+    servers: SharedServers, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, prefix = servers.url("rabbitmq"), f"test-{fresh_id()}"
+    async with await open_log(url, prefix) as log:
+        for number in range(20):
+            await append(log, event(f"e{number}", {"text": KILOBYTES_256}))
+        await log.trim(await log.start(), keys_before=0.0)
+        await wait_until(lambda: "more than a quarter of max_length_bytes" in caplog.text)
+        assert "lower event_retention_days" in caplog.text
