@@ -18,12 +18,15 @@ from tests.chaos.driver.harmed_server import HarmedServer
 from tests.support.servers.rabbitmq_servers import RabbitMQServer
 
 _TIMEOUT = 90.0
+_MAX_LENGTH_BYTES = 128 * 1024 * 1024
+"""Small, for the first snapshot is written after a 256th of it; large enough for all that a run keeps."""
 SERVER = HarmedServer(RabbitMQServer)
 
 
 def settings(folder: Path) -> dict[str, Any]:
     """Keywords of an app on the node of a folder."""
-    return {"trigger_cls": "RabbitMQTrigger", "rabbitmq": {"url": SERVER.url(folder), "timeout": _TIMEOUT, "max_length_bytes": 128 << 20}}
+    options = {"url": SERVER.url(folder), "timeout": _TIMEOUT, "max_length_bytes": _MAX_LENGTH_BYTES}
+    return {"trigger_cls": "RabbitMQTrigger", "rabbitmq": options}
 
 
 def die_in_append(mark: Path) -> None:
