@@ -1,4 +1,4 @@
-"""The apps that the benchmarks run: one event, one trigger, one task that does nothing but be counted."""
+"""The apps that the benchmarks run: an event, a trigger, and a task that does nothing but be counted, or waits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from trigger_engine import AsyncTask, EventContext, TriggerBuilder, TriggerEngine
+
+WAIT_SECONDS = 0.02
+"""What the task takes that only waits."""
 
 
 class Tally:
@@ -52,6 +55,10 @@ class BenchmarkApp:
         @app.task(task_id="react", triggers=TriggerBuilder().on_event("happened"))
         async def react() -> None:
             tally.count()
+
+        @app.task(task_id="wait", triggers=TriggerBuilder().on_event("waited"))
+        async def wait() -> None:
+            await asyncio.sleep(WAIT_SECONDS)
 
         @app.task(task_id="plain")
         async def plain() -> None:

@@ -1,7 +1,7 @@
 """How many durable events a second does one process emit?
 
-Beside it: bare group commit of the bytes that were stored, with as many callers. On a server also by many processes,
-beside one process with as many callers.
+Beside it: bare group commit of the bytes that were stored, with as many callers. On a server also by many processes of
+one caller each, beside one such process, and what the bare server makes of as many.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _WAYS = {_ONE: (50, 1, 100_000), _BATCHES: (50, 100, 3_000), _ALONE: (1, 1, 5_00
 """Callers, events in a call, calls."""
 
 _PROCESSES, _EVENTS_OF_EACH = 50, 200
+_EVENTS_ALONE = 1_000
 _SHARE_ON_SERVERS = 4
 """On a server it is one of so many calls: all servers together must not take longer than all else."""
 
@@ -36,7 +37,7 @@ def measure(*, small: bool, backend: str | None = None) -> Iterator[Figure]:
             question = question_of("emit", backend)
             for way in _WAYS:
                 yield _figure(question, place, way, [], small=small)
-            yield _by_processes(question, place, small=small)
+            yield from _by_processes(question, place, small=small)
         return
     rows: list[bytes] = []
     for place, way in ((SQLITE, _ONE), (SQLITE, _BATCHES), (SQLITE, _ALONE), (MEMORY, _ONE)):
@@ -67,45 +68,58 @@ def _figure(question: str, place: Place, way: str, rows: list[bytes], *, small: 
     )
 
 
-def _by_processes(question: str, place: Place, *, small: bool) -> Figure:
-    """As many processes as there are callers elsewhere, beside one process with all the callers."""
-    processes, events = (3, 20) if small else (_PROCESSES, _EVENTS_OF_EACH)
+def _by_processes(question: str, place: Place, *, small: bool) -> Iterator[Figure]:
+    """As many processes as there are callers elsewhere, beside one; then without an engine, where that is known."""
+    processes, events, alone = (3, 20, 20) if small else (_PROCESSES, _EVENTS_OF_EACH, _EVENTS_ALONE)
     measured: list[float] = []
     beside: list[float] = []
+    bare: list[float] = []
     for _ in range(runs_of(small=small)):
         with place.fresh() as store:
             measured.append(in_loop(_emit_by_processes(store, processes, events)))
+            if store.bare is not None:
+                bare.append(in_loop(_rate_of_processes(processes, events, "bare")))
         with place.fresh() as store:
-            beside.append(in_loop(_emit(store, processes, 1, processes * events))[0])
+            beside.append(in_loop(_emit_by_processes(store, 1, alone)))
     case = f"{place.label}, {_PROCESSES} processes of one caller"
-    return Figure(question, case, "events/s", tuple(measured), tuple(beside), f"one process, {_PROCESSES} callers")
+    yield Figure(question, case, "events/s", tuple(measured), tuple(beside), "one process of one caller")
+    if bare:
+        yield Figure(question, f"{place.label} without an engine, {_PROCESSES} processes", "appends/s", tuple(bare))
 
 
 async def _emit_by_processes(store: Store, processes: int, events: int) -> float:
-    """Events a second, from when all processes are ready."""
-    emitters = [
-        await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "benchmarks.emitter", str(events), stdin=PIPE, stdout=PIPE
-        )
-        for _ in range(processes)
-    ]
+    """Events a second."""
+    rate = await _rate_of_processes(processes, events, "engine")
+    async with BenchmarkApp(store.settings).app as app:
+        await check_books(app)
+    return rate
+
+
+async def _rate_of_processes(processes: int, events: int, way: str) -> float:
+    """Events a second of processes of one caller, from when all are ready."""
+    command = [sys.executable, "-m", "benchmarks.emitter", way, str(events)]
+    emitters = [await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE) for _ in range(processes)]
     try:
         for emitter in emitters:
             await _said(emitter)
         begun = time.time()
-        for emitter in emitters:
-            assert emitter.stdin is not None
-            emitter.stdin.write(b"go\n")
+        _tell(emitters)
         taken = max([float(await _said(emitter)) for emitter in emitters]) - begun
+        _tell(emitters)
         await asyncio.gather(*(emitter.wait() for emitter in emitters))
     finally:
         for emitter in emitters:
             if emitter.returncode is None:
                 emitter.kill()
                 await emitter.wait()
-    async with BenchmarkApp(store.settings).app as app:
-        await check_books(app)
     return processes * events / taken
+
+
+def _tell(emitters: list[Process]) -> None:
+    """Lets all go on."""
+    for emitter in emitters:
+        assert emitter.stdin is not None
+        emitter.stdin.write(b"go\n")
 
 
 async def _said(emitter: Process) -> str:

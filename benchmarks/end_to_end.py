@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 
-from benchmarks.apps import BenchmarkApp
+from benchmarks.apps import WAIT_SECONDS, BenchmarkApp
 from benchmarks.harness import Figure, by_callers, check_books, in_loop, question_of, runs_of
 from benchmarks.processes import runner_process
 from benchmarks.servers import serving
@@ -19,6 +19,7 @@ from benchmarks.stores import MEMORY, SQLITE, Place, Store
 CALLERS = 50
 RUNS = 20_000
 _OTHERS = 10_000
+_PLACES, _WAITING_RUNS = 10, 4_000
 _LEADER, _WORKER = False, True
 Measured = tuple[float, list[bytes]]
 """What was done a second, and the bytes of the entries."""
@@ -39,6 +40,7 @@ def measure(*, small: bool, backend: str | None = None) -> Iterator[Figure]:
             yield figure_of(question, place, "one process", one, small=small)
             yield figure_of(question, place, f"producer, leader and worker {processes}", three, small=small)
             yield figure_of(question, place, f"producer, leader and two workers {processes}", four, small=small)
+            yield _second_worker(question, place, small=small)
         return
     many = partial(_one_process, others=100 if small else _OTHERS)
     yield figure_of("end_to_end", SQLITE, "one process", one, small=small)
@@ -61,6 +63,19 @@ def figure_of(question: str, place: Place, way: str, work: Work, *, small: bool,
     return Figure(
         question, f"{place.label}, {way}", unit, tuple(measured), tuple(beside), Store.bare_what if beside else ""
     )
+
+
+def _second_worker(question: str, place: Place, *, small: bool) -> Figure:
+    """Where workers are what limits it, and not this machine: two of them, beside one."""
+    times = 40 if small else _WAITING_RUNS
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(runs_of(small=small)):
+        for workers, measured in rates.items():
+            work = partial(_other_processes, works=(_LEADER, *[_WORKER] * workers), event="waited", concurrency=_PLACES)
+            with place.fresh() as store:
+                measured.append(in_loop(rate_of(work, store, times)))
+    case = f"{place.label}, two workers of {_PLACES} places, tasks that take {WAIT_SECONDS * 1_000:g} ms"
+    return Figure(question, case, "runs/s", tuple(rates[2]), tuple(rates[1]), "one worker")
 
 
 async def _of(work: Work, store: Store, times: int) -> Measured:
@@ -87,15 +102,17 @@ async def _one_process(store: Store, events: int, *, others: int) -> Measured:
         return events / taken, await store.stored(app)
 
 
-async def _other_processes(store: Store, events: int, *, works: tuple[bool, ...]) -> Measured:
+async def _other_processes(
+    store: Store, events: int, *, works: tuple[bool, ...], event: str = "happened", concurrency: int | None = None
+) -> Measured:
     app = BenchmarkApp(store.settings).app
     async with app, AsyncExitStack() as stack:
         await app.emit_event("happened")
         for one_works in works:
-            await stack.enter_async_context(runner_process(store, app, works=one_works))
+            await stack.enter_async_context(runner_process(store, app, works=one_works, concurrency=concurrency))
         await store.wait_succeeded(app, 1)
         begun = time.perf_counter()
-        await by_callers(CALLERS, events, lambda _: app.emit_event("happened"))
+        await by_callers(CALLERS, events, lambda _: app.emit_event(event))
         taken = await store.wait_succeeded(app, events + 1) - begun
         await stack.aclose()
         await check_books(app)

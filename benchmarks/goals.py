@@ -31,6 +31,8 @@ def _less_than(bound: float) -> Goal:
     return Goal("less than", bound)
 
 
+_SECOND_WORKER = "two workers of 10 places, tasks that take 20 ms"
+
 GOALS: dict[tuple[str, str], tuple[Goal, ...]] = {
     ("emit", "SQLite, 50 callers"): (_at_least(60_000), Goal("at least", 0.5, of_ratio=True)),
     ("emit", "SQLite, 50 callers of batches of 100"): (_at_least(120_000),),
@@ -61,6 +63,10 @@ GOALS: dict[tuple[str, str], tuple[Goal, ...]] = {
     ("end_to_end_rabbitmq", "RabbitMQ, producer, leader and worker in processes of their own"): (_at_least(2_000),),
     ("latency_rabbitmq", "one process, one at a time, p50"): (_less_than(8),),
     ("latency_rabbitmq", "between two processes, one at a time, 20 ms apart, p50"): (_less_than(8),),
+    **{
+        (f"end_to_end_{name}", f"{label}, {_SECOND_WORKER}"): (Goal("at least", 1.5, of_ratio=True),)
+        for name, label in (("redis", "Redis"), ("mongodb", "Mongo"), ("rabbitmq", "RabbitMQ"))
+    },
     ("peers", "trigger-engine on Redis, event to finished run"): (Goal("at least", 2.5, of_ratio=True),),
     ("growth", "throughput, long log beside short log"): (_at_least(0.8),),
     ("growth", "start, from the shell to the first task's end"): (_less_than(1_000),),

@@ -14,7 +14,9 @@ _PAUSE = 0.005
 
 
 @asynccontextmanager
-async def runner_process(store: Store, app: TriggerEngine, *, works: bool = True) -> AsyncIterator[int]:
+async def runner_process(
+    store: Store, app: TriggerEngine, *, works: bool = True, concurrency: int | None = None
+) -> AsyncIterator[int]:
     """A runner of `benchmarks.served` in a process of its own, up when entered, and its pid.
 
     `app`: one that is open on the same store. With `works` false the runner only leads.
@@ -22,6 +24,8 @@ async def runner_process(store: Store, app: TriggerEngine, *, works: bool = True
     command = ["-m", "trigger_engine", "run", "benchmarks.served:app", "--log-level", "warning"]
     if not works:
         command += ["--queue", "a queue that nobody uses"]
+    if concurrency is not None:
+        command += ["--concurrency", str(concurrency)]
     before = await store.runners(app)
     process = await asyncio.create_subprocess_exec(sys.executable, *command)
     try:

@@ -37,6 +37,13 @@ BACKENDS = {
 """By the name of the server in tests/support/servers/shared.py. A further backend is one more line here."""
 
 
+def bare_of(settings: Mapping[str, Any]) -> Bare:
+    """The server of an app with these settings, without an engine."""
+    backend = next(each for each in BACKENDS.values() if each.trigger_cls == settings["trigger_cls"])
+    assert backend.bare is not None
+    return backend.bare(settings[find_backend(backend.trigger_cls).section]["url"])
+
+
 @contextmanager
 def serving(name: str) -> Iterator[Place]:
     """A server of its own for as long as it is entered; each store is an app of its own on it."""
