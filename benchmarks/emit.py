@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from benchmarks.apps import BenchmarkApp
 from benchmarks.emitter import PAYLOAD
 from benchmarks.harness import Figure, by_callers, check_books, fresh_folder, in_loop, question_of, runs_of
-from benchmarks.raw import plain_rate
+from benchmarks.raw import bare_sqlite, group_commit_rate, plain_rate
 from benchmarks.servers import serving
 from benchmarks.stores import MEMORY, SQLITE, Place, Store
 from trigger_engine import Event
@@ -42,6 +42,7 @@ def measure(*, small: bool, backend: str | None = None) -> Iterator[Figure]:
     rows: list[bytes] = []
     for place, way in ((SQLITE, _ONE), (SQLITE, _BATCHES), (SQLITE, _ALONE), (MEMORY, _ONE)):
         yield _figure("emit", place, way, rows, small=small)
+    yield _bare_with_ids(rows, small=small)
     for per_commit in (1, 100, 1_000):
         some = rows[: 20 * per_commit if small else 2_000 * min(per_commit, 50)]
         with fresh_folder() as folder:
@@ -66,6 +67,20 @@ def _figure(question: str, place: Place, way: str, rows: list[bytes], *, small: 
     return Figure(
         question, f"{place.label}, {way}", "events/s", tuple(measured), tuple(beside), Store.bare_what if beside else ""
     )
+
+
+def _bare_with_ids(rows: list[bytes], *, small: bool) -> Figure:
+    """What a unique id in each row costs SQLite: by it what is sent twice counts once."""
+    callers, _, full = _WAYS[_ONE]
+    some = rows[: full // 100 if small else full]
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(runs_of(small=small)):
+        for ids, measured in rates.items():
+            with fresh_folder() as folder:
+                bare = bare_sqlite(folder / "bare.db", ids=ids)
+                measured.append(in_loop(group_commit_rate(bare, some, producers=callers)))
+    case = f"bare group commit of rows with unique ids, {_ONE}"
+    return Figure("emit", case, "rows/s", tuple(rates[True]), tuple(rates[False]), "without ids")
 
 
 def _by_processes(question: str, place: Place, *, small: bool) -> Iterator[Figure]:

@@ -14,12 +14,16 @@ from typing import Any
 
 import aiosqlite
 
+from trigger_engine.log.fresh import fresh_id
+
 _INSERT = "INSERT INTO entries (data) VALUES (?)"
 _SET_UP = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "CREATE TABLE entries (place INTEGER PRIMARY KEY, data BLOB NOT NULL)",
 )
+_SET_UP_IDS = ("ALTER TABLE entries ADD COLUMN id TEXT", "CREATE UNIQUE INDEX entries_by_id ON entries (id)")
+_INSERT_WITH_ID = "INSERT INTO entries (data, id) VALUES (?, ?)"
 _XADD = "for _, row in ipairs(ARGV) do redis.call('XADD', KEYS[1], '*', 'e', row) end"
 ROW_BYTES = 200
 Append = Callable[[Sequence[bytes]], Awaitable[object]]
@@ -54,13 +58,14 @@ def plain_commit_milliseconds(path: Path, commits: int, pause: float) -> float:
 
 
 @asynccontextmanager
-async def bare_sqlite(path: Path) -> AsyncIterator[Append]:
-    """A new file through aiosqlite, one hop to its thread for each transaction."""
+async def bare_sqlite(path: Path, *, ids: bool = False) -> AsyncIterator[Append]:
+    """A new file through aiosqlite, one hop to its thread for each transaction. `ids`: each row has one, unique."""
+    insert = _insert_with_ids if ids else _insert
     async with aiosqlite.connect(path, isolation_level=None) as connection:
-        for statement in _SET_UP:
+        for statement in (*_SET_UP, *(_SET_UP_IDS if ids else ())):
             await connection.execute(statement)
         # aiosqlite offers no public way to do a whole transaction in one hop.
-        yield lambda rows: connection._execute(_insert, connection._conn, rows)  # type: ignore[no-untyped-call]
+        yield lambda rows: connection._execute(insert, connection._conn, rows)  # type: ignore[no-untyped-call]
 
 
 @asynccontextmanager
@@ -159,4 +164,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _insert(connection: sqlite3.Connection, rows: Sequence[bytes]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     connection.executemany(_INSERT, zip(rows))
+    connection.execute("COMMIT")
+
+
+def _insert_with_ids(connection: sqlite3.Connection, rows: Sequence[bytes]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany(_INSERT_WITH_ID, [(row, fresh_id()) for row in rows])
     connection.execute("COMMIT")
