@@ -12,11 +12,13 @@ pytestmark = pytest.mark.servers
 
 async def test_the_version_and_what_a_loss_of_power_may_take_are_told(servers: SharedServers) -> None:
     settings = RabbitMQSettings(servers.url("rabbitmq"))
-    version, disk = await RabbitMQTrigger(settings, app_id="shop").check()
+    version, disk, size = await RabbitMQTrigger(settings, app_id="shop").check()
     assert version.level == "ok"
     assert version.text.startswith("RabbitMQ ")
     assert disk.level == "warning"
     assert "a loss of power only where other nodes of a cluster have it" in disk.text
+    assert size.level == "ok"
+    assert size.text == "0 MB of the log stand behind the newest snapshot of 0 MB"
 
 
 async def test_a_server_that_is_not_there_is_told() -> None:

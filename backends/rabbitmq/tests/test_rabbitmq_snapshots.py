@@ -267,9 +267,12 @@ def in_loop(call: Callable[[], object]) -> None:
 KILOBYTES_256 = "x" * (256 * 1024)
 
 
-async def open_log(url: str, prefix: str, *, timeout: float = 30.0) -> RabbitMQLog:
-    options = RabbitMQSettings(url, prefix, max_length_bytes=SMALLEST, timeout=timeout)
-    return await RabbitMQTrigger(options, app_id="shop").open(clock=time.time)
+def backend_of(url: str, prefix: str) -> RabbitMQTrigger:
+    return RabbitMQTrigger(RabbitMQSettings(url, prefix, max_length_bytes=SMALLEST), app_id="shop")
+
+
+async def open_log(url: str, prefix: str) -> RabbitMQLog:
+    return await backend_of(url, prefix).open(clock=time.time)
 
 
 async def fill_and_trim(log: RabbitMQLog, megabytes: int) -> None:
@@ -345,6 +348,9 @@ async def test_a_log_without_anybody_who_writes_snapshots_takes_no_more_work_bef
             while True:
                 await append(log, event(f"e{stored}", {"text": KILOBYTES_256}))
                 stored += 1
+        size = (await backend_of(url, prefix).check())[-1]
+        assert size.level == "warning"
+        assert "at 8 MB, half of max_length_bytes, events and calls are refused" in size.text
         await append(log, judged("j", 1))
         assert len(await ids(log)) == stored + 2
         await log.trim(await log.tail(), keys_before=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -79,7 +80,11 @@ class RabbitMQTrigger(Backend):
         return log
 
     async def check(self) -> list[Check]:
-        """What the server's settings put at risk."""
-        from trigger_engine_rabbitmq.checks import check_server
+        """What the server's settings put at risk, and how full the log is."""
+        from trigger_engine_rabbitmq.checks import check_server, check_size
 
-        return await check_server(self.settings, location=self.location())
+        checks = await check_server(self.settings, location=self.location())
+        if all(each.level != "failed" for each in checks):
+            async with await self.open(clock=time.time) as log:
+                checks.append(check_size(log, self.settings.max_length_bytes))
+        return checks

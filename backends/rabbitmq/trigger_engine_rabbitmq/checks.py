@@ -10,12 +10,31 @@ import aio_pika
 from trigger_engine.errors import BackendUnavailable, ConfigError
 from trigger_engine.log.contract import Check
 from trigger_engine_rabbitmq.server import LOST, REFUSED, close_quietly
+from trigger_engine_rabbitmq.snapshot_writer import FULL, HOW_TO_MEND
 from trigger_engine_rabbitmq.urls import shown
 
 if TYPE_CHECKING:
     from trigger_engine_rabbitmq.backend import RabbitMQSettings
+    from trigger_engine_rabbitmq.log import RabbitMQLog
 
 OLDEST = (3, 10)
+
+
+_NEARLY_FULL = 0.75
+
+
+def check_size(log: RabbitMQLog, max_length_bytes: int) -> Check:
+    """Whether the log will go on taking work."""
+    snapshots = log.snapshots
+    since, most = snapshots.bytes_since, max_length_bytes // FULL
+    told = f"{since >> 20:,} MB of the log stand behind the newest snapshot of {snapshots.size >> 20:,} MB"
+    if since > _NEARLY_FULL * most:
+        return Check(
+            "warning",
+            f"{told}: at {most >> 20:,} MB, half of max_length_bytes, events and calls are refused",
+            f"see that a runner works, for it writes snapshots; if one does, {HOW_TO_MEND}",
+        )
+    return Check("ok", told)
 
 
 async def check_server(settings: RabbitMQSettings, *, location: str) -> list[Check]:

@@ -34,7 +34,7 @@ from trigger_engine.log.fresh import fresh_id
 from trigger_engine.log.memory_store import Bells
 from trigger_engine_rabbitmq.checkpoints import ChunkStream
 from trigger_engine_rabbitmq.fold import LogFold
-from trigger_engine_rabbitmq.log_stream import LogStream
+from trigger_engine_rabbitmq.log_stream import LogStream, Snapshots
 from trigger_engine_rabbitmq.messages import (
     Acquired,
     Clear,
@@ -108,7 +108,7 @@ class RabbitMQLog(EventLog):
             seconds=settings.timeout,
         )
         self._location = location
-        self._snapshots = SnapshotWriter(
+        self._snapshot_writer = SnapshotWriter(
             self._server, self._log, self._fold, max_length_bytes=settings.max_length_bytes
         )
         weakref.finalize(self, self._server.abandon).atexit = False
@@ -123,6 +123,11 @@ class RabbitMQLog(EventLog):
         """The log's identity, as far as it was read."""
         return self._fold.log_id
 
+    @property
+    def snapshots(self) -> Snapshots:
+        """Those in the log's stream, as far as it was read."""
+        return self._log.snapshots
+
     async def catch_up(self) -> None:
         """Returns when both streams are connected and read. Raises BackendUnavailable, ConfigError."""
         await self._server.sync(self._log, self._bounded)
@@ -132,7 +137,7 @@ class RabbitMQLog(EventLog):
         content = encode_parts(parts)
         if not parts:
             return []
-        if self._snapshots.is_full and any(isinstance(entry, NEW_WORK) for part in parts for entry in part):
+        if self._snapshot_writer.is_full and any(isinstance(entry, NEW_WORK) for part in parts for entry in part):
             raise NothingStored(
                 f"the log in {self._location} is full, nothing was stored: see that a runner works, for it writes the "
                 f"snapshots that let RabbitMQ drop what is old; if one does, {HOW_TO_MEND}"
@@ -224,7 +229,7 @@ class RabbitMQLog(EventLog):
         return []
 
     async def heartbeat(self, facts: RunnerFacts, *, ttl: float) -> None:
-        beat = Heartbeat(facts, ttl, time.time(), self._log.snapshots.newest)
+        beat = Heartbeat(facts, ttl, time.time(), self.snapshots.newest)
         await self._server.write(self._bounded, beat)
 
     async def leave(self, runner_id: str) -> None:
@@ -253,7 +258,7 @@ class RabbitMQLog(EventLog):
         chunks = await self._chunks.store(checkpoint.data)
         saved = Saved(name, checkpoint.term, checkpoint.bookmark, chunks)
         is_saved = bool(await self._server.write(self._log, saved))
-        self._snapshots.start_if_due()
+        self._snapshot_writer.start_if_due()
         return is_saved
 
     async def load_checkpoint(self, name: str) -> Checkpoint | None:
@@ -272,7 +277,7 @@ class RabbitMQLog(EventLog):
         said: int | LogReplaced | None = await self._server.write(self._log, Trim(before, keys_before, limit))
         if isinstance(said, LogReplaced):
             raise said
-        self._snapshots.start_if_due()
+        self._snapshot_writer.start_if_due()
         return said or 0
 
     async def clear(self) -> None:
@@ -281,7 +286,7 @@ class RabbitMQLog(EventLog):
 
     async def close(self) -> None:
         self._fold.unlisten(self._bells)
-        await self._snapshots.aclose()
+        await self._snapshot_writer.aclose()
         await self._server.aclose()
         self._bells.entries.ring()
         self._bells.queue.ring()

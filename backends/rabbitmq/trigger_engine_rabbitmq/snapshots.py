@@ -9,7 +9,7 @@ import msgspec
 from trigger_engine.core.lifecycle import InvocationState
 from trigger_engine.entries.encoding import decode_entry, encode_entry
 from trigger_engine.entries.facts import AnyEntry, Position
-from trigger_engine.log.admission import Standing, is_keyed
+from trigger_engine.log.admission import REGISTRATIONS, Registration, Standing, is_keyed
 from trigger_engine.log.contract import Checkpoint
 from trigger_engine.log.memory_store import Contents, Row, Stored
 
@@ -17,22 +17,22 @@ from trigger_engine.log.memory_store import Contents, Row, Stored
 class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     """A fold as data.
 
-    `rows`: by position of the registration, that entry and the newest one of the invocation, each only where it is
-    trimmed. `keys`: when and where keyed ids were used whose entries are trimmed. `numbers`: of each writer the
-    highest, in the order of their last messages.
+    `keys`: when and where keyed ids were used whose entries are trimmed. `numbers`: of each writer the highest, in the
+    order of their last messages. `rows`: by position of the registration, that entry and the newest one of the
+    invocation, each only where it is trimmed.
     """
 
     log_id: str
     trimmed: Position
     tail: Position
-    entries: list[bytes]
-    rows: dict[Position, tuple[bytes | None, bytes | None]]
     states: dict[str, InvocationState]
     registered_at: dict[str, Position]
     terms: dict[str, Position]
     keys: dict[str, tuple[float, Position]]
     checkpoints: dict[str, list[Checkpoint]]
     numbers: list[tuple[str, int]]
+    entries: list[bytes] = []
+    rows: dict[Position, tuple[bytes | None, bytes | None]] = {}
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -41,53 +41,35 @@ _decoder = msgspec.msgpack.Decoder(_Snapshot)
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A fold as it was at one place: what moves on was copied, entries do not. So it can be encoded by a thread."""
+    """A fold as it was at one place: what moves on was copied, entries do not. So a thread may encode it.
 
-    log_id: str
-    trimmed: Position
-    tail: Position
+    `shell`: all but the entries. `rows`: position of the registration, that entry, the invocation's newest one.
+    """
+
+    shell: _Snapshot
     entries: list[Stored]
-    rows: list[tuple[Position, AnyEntry, AnyEntry]]
-    states: dict[str, InvocationState]
-    registered_at: dict[str, Position]
-    terms: dict[str, Position]
-    keys: dict[str, tuple[float, Position]]
-    checkpoints: dict[str, list[Checkpoint]]
-    numbers: list[tuple[str, int]]
+    rows: list[tuple[Position, Registration, AnyEntry]]
 
     def encode(self) -> bytes:
         """The bytes of a snapshot."""
-        snapshot = _Snapshot(
-            self.log_id,
-            self.trimmed,
-            self.tail,
-            [encode_entry(each.entry) for each in self.entries],
-            {at: self._row(at, registration, latest) for at, registration, latest in self.rows},
-            self.states,
-            self.registered_at,
-            self.terms,
-            self.keys,
-            self.checkpoints,
-            self.numbers,
-        )
-        return _encoder.encode(snapshot)
+        entries = [encode_entry(each.entry) for each in self.entries]
+        rows = {at: self._row(at, registration, latest) for at, registration, latest in self.rows}
+        return _encoder.encode(msgspec.structs.replace(self.shell, entries=entries, rows=rows))
 
-    def _row(self, at: Position, registration: AnyEntry, latest: AnyEntry) -> tuple[bytes | None, bytes | None]:
-        if at > self.trimmed:
+    def _row(self, at: Position, registration: Registration, latest: AnyEntry) -> tuple[bytes | None, bytes | None]:
+        if at > self.shell.trimmed:
             return None, None
-        is_kept = self.states[registration.invocation_id].changed_at > self.trimmed  # type: ignore[union-attr]
+        is_kept = self.shell.states[registration.invocation_id].changed_at > self.shell.trimmed
         return encode_entry(registration), None if is_kept else encode_entry(latest)
 
 
 def copy_of(contents: Contents, numbers: list[tuple[str, int]]) -> Copy:
     """A copy of a fold, fast enough for between two messages."""
     standing = contents.standing
-    return Copy(
+    shell = _Snapshot(
         contents.log_id,
         contents.trimmed,
         standing.tail,
-        contents.entries.copy(),
-        [(at, row.registration, row.latest) for at, row in contents.rows.items()],
         standing.states.copy(),
         standing.registered_at.copy(),
         standing.terms.copy(),
@@ -95,6 +77,8 @@ def copy_of(contents: Contents, numbers: list[tuple[str, int]]) -> Copy:
         contents.checkpoints.copy(),
         numbers,
     )
+    rows = [(at, row.registration, row.latest) for at, row in contents.rows.items()]
+    return Copy(shell, contents.entries.copy(), rows)
 
 
 def decode_snapshot(data: bytes, location: str) -> tuple[Contents, list[tuple[str, int]]]:
@@ -116,8 +100,9 @@ def decode_snapshot(data: bytes, location: str) -> tuple[Contents, list[tuple[st
     def entry_at(position: Position, encoded: bytes | None) -> AnyEntry:
         return entries[position - found.trimmed - 1] if encoded is None else decode_entry(encoded)
 
-    for at, (registration, latest) in found.rows.items():
-        registered = entry_at(at, registration)
-        changed_at = found.states[registered.invocation_id].changed_at  # type: ignore[union-attr]
-        contents.rows[at] = Row(registered, entry_at(changed_at, latest))  # type: ignore[arg-type]
+    for at, (encoded, latest) in found.rows.items():
+        registration = entry_at(at, encoded)
+        assert isinstance(registration, REGISTRATIONS), registration
+        changed_at = found.states[registration.invocation_id].changed_at
+        contents.rows[at] = Row(registration, entry_at(changed_at, latest))
     return contents, found.numbers
