@@ -15,7 +15,7 @@ Place = tuple[str, str]
 class RunQueue:
     """Waiting invocations by their registration's position; `state` tells how one stands now.
 
-    What was claimed or cancelled stays in the heaps until it comes up, and is dropped then.
+    What was claimed, cancelled or put off stays in the heaps until it comes up, and goes then where it belongs.
     """
 
     def __init__(self, state: Callable[[Position], InvocationState | None]) -> None:
@@ -34,7 +34,8 @@ class RunQueue:
         """The earliest `not_before` of what waits for its time."""
         while self._delayed:
             not_before, registered_at, _ = self._delayed[0]
-            if self._waits(registered_at, not_before):
+            state = self._waiting(registered_at)
+            if state is not None and state.not_before == not_before:
                 return not_before
             heapq.heappop(self._delayed)
         return None
@@ -42,20 +43,20 @@ class RunQueue:
     def unknown(self, now: float, tasks: Collection[str], queues: Collection[str]) -> frozenset[str]:
         """Tasks outside `tasks` for which due work waits."""
         self._promote(now)
-        places = [place for place in self._waiting_places() if not queues or place[0] in queues]
+        places = [place for place in self._due_places(now) if not queues or place[0] in queues]
         return frozenset(task for _, task in places if task not in tasks)
 
     def take(self, now: float, tasks: Collection[str], queues: Collection[str], limit: int) -> list[Position]:
         """Removes up to `limit` due invocations of these tasks, oldest first."""
         self._promote(now)
-        places = [place for place in self._waiting_places() if (not queues or place[0] in queues) and place[1] in tasks]
+        places = [place for place in self._due_places(now) if (not queues or place[0] in queues) and place[1] in tasks]
         heads = [(self._ready[place][0], place) for place in places]
         heapq.heapify(heads)
         taken: list[Position] = []
         while heads and len(taken) < limit:
             registered_at, place = heapq.heappop(heads)
             taken.append(registered_at)
-            if self._prune(place, after=registered_at):
+            if self._prune(place, now, after=registered_at):
                 heapq.heappush(heads, (self._ready[place][0], place))
         return taken
 
@@ -64,20 +65,28 @@ class RunQueue:
             _, registered_at, place = heapq.heappop(self._delayed)
             heapq.heappush(self._ready.setdefault(place, []), registered_at)
 
-    def _waiting_places(self) -> Iterator[Place]:
-        return (place for place in list(self._ready) if self._prune(place))
+    def _due_places(self, now: float) -> Iterator[Place]:
+        return (place for place in list(self._ready) if self._prune(place, now))
 
-    def _prune(self, place: Place, after: Position = 0) -> bool:
-        """Drops what is taken or no longer waits from the head of a heap, and an empty heap."""
+    def _prune(self, place: Place, now: float, after: Position = 0) -> bool:
+        """Drops what is taken, not due or no longer waits from the head of a heap, and an empty heap."""
         heap = self._ready[place]
-        while heap and (heap[0] <= after or not self._waits(heap[0])):
+        while heap and (heap[0] <= after or not self._is_due(heap[0], place, now)):
             heapq.heappop(heap)
         if not heap:
             del self._ready[place]
         return bool(heap)
 
-    def _waits(self, registered_at: Position, not_before: float | None = None) -> bool:
-        state = self._state(registered_at)
-        if state is None or state.status not in WAITING:
+    def _is_due(self, registered_at: Position, place: Place, now: float) -> bool:
+        """False for what does not wait, or not for this; the latter waits on where it is looked for in time."""
+        state = self._waiting(registered_at)
+        if state is None:
             return False
-        return not_before is None or state.not_before == not_before
+        if state.not_before is None or state.not_before <= now:
+            return True
+        heapq.heappush(self._delayed, (state.not_before, registered_at, place))
+        return False
+
+    def _waiting(self, registered_at: Position) -> InvocationState | None:
+        state = self._state(registered_at)
+        return state if state is not None and state.status in WAITING else None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
 from trigger_engine_rabbitmq.fold import LogFold
@@ -156,6 +156,7 @@ def settle(log: Written, step: Step, count: int) -> None:
 
 
 @given(STEPS, STEPS, st.data())
+@settings(max_examples=300)
 def test_who_joins_at_a_snapshot_comes_to_the_same_as_who_has_read_all(
     before: list[Step], after: list[Step], data: st.DataObject
 ) -> None:

@@ -60,7 +60,7 @@ ROLES_SEGMENT_BYTES = 1024 * 1024
 NEW_WORK = (EventEmitted, InvocationRegistered)
 
 
-def log_arguments(max_length_bytes: int) -> dict[str, object]:
+def log_arguments(max_length_bytes: int) -> dict[str, int]:
     """What the log's stream is declared with. The server drops whole segments, so these are a small part of all."""
     return {"x-max-length-bytes": max_length_bytes, "x-stream-max-segment-size-bytes": max_length_bytes // 32}
 

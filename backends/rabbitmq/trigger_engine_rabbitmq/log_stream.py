@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -113,7 +113,7 @@ class LogStream(Stream):
     `hint` tells the place of a snapshot, or 0; whether there is one shows the stream itself.
     """
 
-    def __init__(self, name: str, arguments: dict[str, object], *, fold: LogFolding, hint: Callable[[], int]) -> None:
+    def __init__(self, name: str, arguments: Mapping[str, int], *, fold: LogFolding, hint: Callable[[], int]) -> None:
         super().__init__(name, arguments, fold=fold)
         self._folding = fold
         self._hint = hint

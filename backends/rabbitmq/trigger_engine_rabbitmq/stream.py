@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from trigger_engine.log.fresh import fresh_id
@@ -37,9 +38,9 @@ class Stream:
     is sent in the order of its numbers, and again by each new connection, until it was read back.
     """
 
-    def __init__(self, name: str, arguments: dict[str, Any], *, fold: Fold) -> None:
+    def __init__(self, name: str, arguments: Mapping[str, int], *, fold: Fold) -> None:
         self.name = name
-        self.arguments = {"x-queue-type": "stream", **arguments}
+        self.arguments: dict[str, Any] = {"x-queue-type": "stream", **arguments}
         self.changed = asyncio.Event()
         self.is_read = asyncio.Event()
         """Set when this connection has read what stood in the stream when it began."""

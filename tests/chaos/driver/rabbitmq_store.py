@@ -18,7 +18,7 @@ from tests.chaos.driver.harmed_server import HarmedServer
 from tests.support.servers.rabbitmq_servers import RabbitMQServer
 
 _TIMEOUT = 90.0
-_MAX_LENGTH_BYTES = 128 * 1024 * 1024
+_MAX_LENGTH_BYTES = 512 * 1024 * 1024
 """Small, for the first snapshot is written after a 256th of it; large enough for all that a run keeps."""
 SERVER = HarmedServer(RabbitMQServer)
 

@@ -22,7 +22,7 @@ from trigger_engine.log.fresh import fresh_id
 
 def arguments_of(name: str) -> FieldTable:
     """As the log's stream is made by default, else of a plain stream."""
-    of_log: FieldTable = log_arguments(RabbitMQSettings().max_length_bytes) if name.endswith(".log") else {}
+    of_log = log_arguments(RabbitMQSettings().max_length_bytes) if name.endswith(".log") else {}
     return {"x-queue-type": "stream", **of_log}
 
 

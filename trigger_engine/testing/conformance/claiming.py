@@ -204,6 +204,15 @@ class DueSuite(LogSuite):
         await harness.pass_time(1.5 * harness.moment)
         assert (await claim_one(log)).state.attempt == 2
 
+    async def test_a_retry_waits_for_its_time_also_where_it_waited_before(self, harness: LogHarness) -> None:
+        async with await harness.open() as one, await harness.open() as another:
+            await append(one, registration("i1"))
+            assert (await claim(another, "runner-2", tasks=["other"])).unknown == {TASK}
+            await append(one, retried(await claim_one(one), harness.clock() + harness.moment))
+            assert (await claim(another, "runner-2")).started == []
+            await harness.pass_time(1.5 * harness.moment)
+            assert (await claim_one(another, "runner-2")).state.attempt == 2
+
 
 class HoldingSuite(LogSuite):
     """The store and the runner tell each other what the runner holds."""
