@@ -292,7 +292,7 @@ async def test_a_filter_that_came_back_is_asked_again(make_app: MakeApp) -> None
 
 
 async def test_slow_filters_do_not_cost_the_lead(make_app: MakeApp) -> None:
-    app = make_app(callable_timeout=1.5, lease_ttl=0.6)
+    app = make_app(callable_timeout=2.5, lease_ttl=1.0)
     seen: list[str] = []
 
     @app.task(triggers=TriggerBuilder().on_event("order", never_returns))
