@@ -1,6 +1,7 @@
 """A server that is stopped, killed, paused or cut off: nothing acknowledged is lost, or there twice."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 from aiormq.abc import AbstractChannel
-from trigger_engine_rabbitmq import server as connecting
+from trigger_engine_rabbitmq import driver
 from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
 
 from tests.support.servers.private_server import HOST, free_port
@@ -73,6 +74,20 @@ async def test_an_append_that_is_cut_off_is_completed_once(fault: str, servers: 
         assert proxy.cuts >= 3
 
 
+async def test_a_connection_that_is_lost_is_one_line(
+    server: RabbitMQServer, operate: Operate, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with await open_log(server.url) as log:
+        await operate(server.stop)
+        await wait_until(lambda: "was given up, another one is made" in caplog.text)
+        await operate(server.start)
+        await append(log, event("a"))
+    (record,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert record.name == "trigger_engine_rabbitmq.server"
+    assert f"127.0.0.1:{server.port}/" in record.message
+    assert "shutdown" in record.message
+
+
 async def test_a_server_that_hangs_is_told_within_the_time_and_used_again(server: RabbitMQServer) -> None:
     async with await open_log(server.url, timeout=3) as log:
         server.pause()
@@ -96,7 +111,7 @@ async def test_a_user_that_may_read_and_not_write_is_told(servers: SharedServers
         # Nobody may write there, and a server says it as it does of any other exchange.
         await channel.basic_publish(body, exchange="amq.rabbitmq.trace", routing_key=name)
 
-    monkeypatch.setattr(connecting, "publish", publish)
+    monkeypatch.setattr(driver, "publish", publish)
     with pytest.raises(ConfigError, match=r"refuses this user.*ACCESS_REFUSED.*its rights"):
         await open_log(servers.url("rabbitmq"))
 

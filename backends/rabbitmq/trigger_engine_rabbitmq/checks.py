@@ -9,7 +9,7 @@ import aio_pika
 
 from trigger_engine.errors import BackendUnavailable, ConfigError
 from trigger_engine.log.contract import Check
-from trigger_engine_rabbitmq.server import LOST, REFUSED, close_quietly
+from trigger_engine_rabbitmq.driver import LOST, REFUSED, close_quietly
 from trigger_engine_rabbitmq.snapshot_writer import FULL, HOW_TO_MEND
 from trigger_engine_rabbitmq.urls import shown
 

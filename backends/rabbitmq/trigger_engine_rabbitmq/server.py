@@ -10,21 +10,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import aio_pika
 from aio_pika.abc import AbstractChannel as AbstractOpenedChannel
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel
-from aiormq.exceptions import (
-    AMQPError,
-    AuthenticationError,
-    ChannelAccessRefused,
-    ChannelPreconditionFailed,
-    ProbableAuthenticationError,
-)
+from aiormq.exceptions import AMQPError, ChannelAccessRefused, ChannelPreconditionFailed
 
 from trigger_engine.errors import BackendUnavailable, ConfigError, TriggerEngineError
+from trigger_engine_rabbitmq import driver
+from trigger_engine_rabbitmq.driver import LOST, REFUSED, close_quietly, connected
 from trigger_engine_rabbitmq.messages import Barrier, Content
-from trigger_engine_rabbitmq.probing import CLOSING_SECONDS, PERSISTENT, give_up, offset_of_next_message
+from trigger_engine_rabbitmq.probing import CLOSING_SECONDS, offset_of_next_message
 from trigger_engine_rabbitmq.receiver import PREFETCH, End, Receiver
 from trigger_engine_rabbitmq.stream import Stream, StreamReplaced
 
@@ -38,12 +33,7 @@ LONGEST_STEP = 10.0
 LAST_SECONDS = 0.1
 """Seconds that a server has to take part in the end of a connection, also when the loop itself ends."""
 
-REFUSED = (AuthenticationError, ProbableAuthenticationError, ChannelAccessRefused, ChannelPreconditionFailed)
-LOST = (AMQPError, OSError, TimeoutError, RuntimeError)
-# What failed is raised, too, and attempts go on for as long as a call may wait.
-logging.getLogger("aiormq.connection").addFilter(
-    lambda record: not record.getMessage().startswith("error when creating transport")
-)
+logger = logging.getLogger(__name__)
 
 
 class Server:
@@ -220,7 +210,7 @@ class Server:
     async def _connect(self, this: asyncio.Task[None]) -> None:
         """One connection, from its beginning to its end."""
         self._lost.clear()
-        connection = await _connected(self._url, min(self._seconds / 2, LONGEST_STEP))
+        connection = await connected(self._url, min(self._seconds / 2, LONGEST_STEP))
         self._taken(1)
         ended: asyncio.Future[Any] = self._loop.create_future()
 
@@ -250,6 +240,8 @@ class Server:
             self._connection = connection
             await asyncio.wait({ended, lost}, return_when=asyncio.FIRST_COMPLETED)
             self._cause = ended.exception() if ended.done() else None
+            if not self._closed and not isinstance(self._cause, TriggerEngineError):
+                self._tell_loss()
             if isinstance(self._cause, (StreamReplaced, TriggerEngineError, ChannelAccessRefused)):
                 raise self._cause
         finally:
@@ -262,6 +254,10 @@ class Server:
             # Where nobody has closed the log the loop ends, and with it what the connection needs for a farewell.
             is_farewell = self._closed or not this.cancelling()
             await close_quietly(connection, CLOSING_SECONDS if is_farewell else LAST_SECONDS)
+
+    def _tell_loss(self) -> None:
+        cause = "it does not answer" if self._cause is None else str(self._cause) or type(self._cause).__name__
+        logger.warning("the connection to %s was given up, another one is made: %s", self._shown, cause)
 
     def _taken(self, step: int) -> None:
         """A step of connecting: counts only where no attempt since the last call that ended well came as far."""
@@ -298,31 +294,7 @@ class Server:
             while True:
                 stream.changed.clear()
                 while (unsent := stream.unsent()) is not None:
-                    await publish(channel, stream.name, unsent[1])
+                    await driver.publish(channel, stream.name, unsent[1])
                 await stream.changed.wait()
         except LOST as exc:
             end(exc)
-
-
-async def _connected(url: str, seconds: float) -> AbstractConnection:
-    """A new connection. Raises what aiormq raises, OSError, TimeoutError."""
-    connecting = asyncio.ensure_future(aio_pika.connect(url, timeout=seconds))
-    try:
-        return await asyncio.shield(connecting)
-    except asyncio.CancelledError:
-        # In the middle of it aiormq leaves much behind.
-        await asyncio.wait([connecting], timeout=CLOSING_SECONDS)
-        if connecting.done() and not connecting.cancelled() and connecting.exception() is None:
-            await close_quietly(connecting.result())
-        connecting.cancel()
-        raise
-
-
-async def publish(channel: AbstractChannel, name: str, body: bytes) -> None:
-    """Sends a message to a stream; that it arrived is seen by reading it. Raises what aiormq raises."""
-    await channel.basic_publish(body, routing_key=name, properties=PERSISTENT)
-
-
-async def close_quietly(connection: AbstractConnection, seconds: float = CLOSING_SECONDS) -> None:
-    """Closes a connection that may be lost, or whose server may hang."""
-    await give_up(connection.close(), seconds)

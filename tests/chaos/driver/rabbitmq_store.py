@@ -11,7 +11,7 @@ from aiormq import spec
 from aiormq.abc import AbstractChannel, ChannelFrame
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
-from trigger_engine_rabbitmq import server
+from trigger_engine_rabbitmq import driver
 from trigger_engine_rabbitmq.messages import Append, decode_message
 
 from tests.chaos.driver.harmed_server import HarmedServer
@@ -31,7 +31,7 @@ def settings(folder: Path) -> dict[str, Any]:
 
 def die_in_append(mark: Path) -> None:
     """In the middle of a message: half of it has left this process."""
-    publish = server.publish
+    publish = driver.publish
 
     async def publish_and_die(channel: AbstractChannel, name: str, body: bytes) -> None:
         if os.path.exists(mark) and isinstance(decode_message(body).content, Append):  # noqa: ASYNC240 (at once)
@@ -42,7 +42,7 @@ def die_in_append(mark: Path) -> None:
             raise ConnectionError("another process has died of the mark, half of a message is under way")
         await publish(channel, name, body)
 
-    server.publish = publish_and_die
+    driver.publish = publish_and_die
 
 
 async def _send_half(channel: Any, name: str, body: bytes) -> None:

@@ -1,0 +1,49 @@
+"""How aio-pika and aiormq connect, write and close: with what they leave to do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import AbstractChannel
+from aiormq.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelAccessRefused,
+    ChannelPreconditionFailed,
+    ProbableAuthenticationError,
+)
+
+from trigger_engine_rabbitmq.probing import CLOSING_SECONDS, PERSISTENT, give_up
+
+REFUSED = (AuthenticationError, ProbableAuthenticationError, ChannelAccessRefused, ChannelPreconditionFailed)
+LOST = (AMQPError, OSError, TimeoutError, RuntimeError)
+_TOLD_HERE = ("error when creating transport", "Unexpected connection close", "Cancelling cause reader exited")
+# What failed is raised, or told in one line below, and attempts go on for as long as a call may wait.
+logging.getLogger("aiormq.connection").addFilter(lambda record: not record.getMessage().startswith(_TOLD_HERE))
+
+
+async def connected(url: str, seconds: float) -> AbstractConnection:
+    """A new connection. Raises what aiormq raises, OSError, TimeoutError."""
+    connecting = asyncio.ensure_future(aio_pika.connect(url, timeout=seconds))
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        # In the middle of it aiormq leaves much behind.
+        await asyncio.wait([connecting], timeout=CLOSING_SECONDS)
+        if connecting.done() and not connecting.cancelled() and connecting.exception() is None:
+            await close_quietly(connecting.result())
+        connecting.cancel()
+        raise
+
+
+async def publish(channel: AbstractChannel, name: str, body: bytes) -> None:
+    """Sends a message to a stream; that it arrived is seen by reading it. Raises what aiormq raises."""
+    await channel.basic_publish(body, routing_key=name, properties=PERSISTENT)
+
+
+async def close_quietly(connection: AbstractConnection, seconds: float = CLOSING_SECONDS) -> None:
+    """Closes a connection that may be lost, or whose server may hang."""
+    await give_up(connection.close(), seconds)
