@@ -43,9 +43,10 @@ class Snapshots:
     the stream from `newest` on must stay there.
     """
 
-    def __init__(self, newest: int = 0, size: int = 0) -> None:
-        self.newest = newest
-        self.size = size
+    def __init__(self) -> None:
+        self.newest = 0
+        self.newest_key = ""
+        self.size = 0
         self._begun: dict[str, _Begun] = {}
         self._read = 0
         self._read_before_newest = 0
@@ -76,7 +77,8 @@ class Snapshots:
         begun.chunks += 1
         begun.size += len(chunk.data)
         if begun.chunks == chunk.count:
-            self.newest, self.size, self._read_before_newest = begun.offset, begun.size, begun.read
+            self.newest, self.newest_key, self.size = begun.offset, chunk.key, begun.size
+            self._read_before_newest = begun.read
             self._begun = {key: each for key, each in self._begun.items() if each.offset > begun.offset}
 
 
@@ -84,27 +86,24 @@ class Snapshots:
 class _Joining:
     """A stream that is read from its middle: what was read since the first snapshot that began there."""
 
+    snapshots: Snapshots = field(default_factory=Snapshots)
     messages: list[tuple[int, bytes, Message]] = field(default_factory=list)
-    begun: dict[str, tuple[int, list[bytes]]] = field(default_factory=dict)
 
-    def take(self, offset: int, body: bytes, message: Message) -> tuple[int, bytes] | None:
-        """The next message; the place and the bytes of a snapshot that it completes."""
-        content = message.content
-        if isinstance(content, SnapshotBegun):
-            self.begun.setdefault(content.key, (offset, []))
-        if self.begun:
+    def take(self, offset: int, body: bytes, message: Message) -> bytes | None:
+        """The next message; the bytes of a snapshot that it completes."""
+        self.snapshots.note(offset, len(body), message.content)
+        if self.messages or isinstance(message.content, SnapshotBegun):
             self.messages.append((offset, body, message))
-        if not isinstance(content, SnapshotChunk) or content.key not in self.begun:
-            return None
-        place, chunks = self.begun[content.key]
-        if (content.begun_at, content.number) != (place, len(chunks)):
-            return None
-        chunks.append(content.data)
-        return (place, b"".join(chunks)) if len(chunks) == content.count else None
+        return self._snapshot() if self.snapshots.newest else None
 
-    def behind(self, place: int) -> list[tuple[int, bytes, Message]]:
-        """What was read behind a place."""
-        return [each for each in self.messages if each[0] > place]
+    def _snapshot(self) -> bytes:
+        contents = [message.content for _, _, message in self.messages]
+        chunks = {
+            each.number: each.data
+            for each in contents
+            if isinstance(each, SnapshotChunk) and each.key == self.snapshots.newest_key
+        }
+        return b"".join(chunks[number] for number in range(len(chunks)))
 
 
 class LogStream(Stream):
@@ -155,19 +154,20 @@ class LogStream(Stream):
         if self.next:
             # If what stands before the gap is not there any more, what is missing may have stood behind it.
             raise StreamReplaced(f"the stream {self.name} may have dropped messages that were not read yet")
-        found = self._joining.take(offset, body, message)
-        if found is not None:
-            self._join(*found)
+        snapshot = self._joining.take(offset, body, message)
+        if snapshot is not None:
+            self._join(snapshot)
         elif self._ends_backlog(message):
-            self._cannot_join(offset)
+            self._cannot_join()
 
-    def _join(self, place: int, snapshot: bytes) -> None:
+    def _join(self, snapshot: bytes) -> None:
         self._settle(self._folding.resume(snapshot).of(self._writer))
-        self.snapshots = Snapshots(place, len(snapshot))
+        joining, self._joining = self._joining, _Joining()
+        self.snapshots = joining.snapshots
         self._follows_hint = True
-        messages, self._joining = self._joining.behind(place), _Joining()
-        for each in messages:
-            self._take(*each)
+        for offset, body, message in joining.messages:
+            if offset > self.snapshots.newest:
+                super()._take(offset, body, message)
 
     def _settle(self, folded: int) -> None:
         """What this process wrote and the snapshot holds took effect; with what outcome, nobody can tell any more."""
@@ -178,7 +178,7 @@ class LogStream(Stream):
                 # Barriers of former connections have nobody who asks.
                 future.exception()
 
-    def _cannot_join(self, offset: int) -> None:
+    def _cannot_join(self) -> None:
         if self._follows_hint and self._hint():
             self._follows_hint = False
             raise StreamReplaced(f"the stream {self.name} has no snapshot where one was expected")
