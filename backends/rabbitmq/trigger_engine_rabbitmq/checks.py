@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import aio_pika
-
 from trigger_engine.errors import BackendUnavailable, ConfigError
 from trigger_engine.log.contract import Check
-from trigger_engine_rabbitmq.driver import LOST, REFUSED, close_quietly
+from trigger_engine_rabbitmq.driver import LOST, REFUSED, close_quietly, connected
 from trigger_engine_rabbitmq.snapshot_writer import FULL, HOW_TO_MEND
 from trigger_engine_rabbitmq.urls import shown
 
@@ -40,7 +38,7 @@ def check_size(log: RabbitMQLog, max_length_bytes: int) -> Check:
 async def check_server(settings: RabbitMQSettings, *, location: str) -> list[Check]:
     """Asks the server. Raises BackendUnavailable, ConfigError."""
     try:
-        connection = await aio_pika.connect(settings.url, timeout=settings.timeout)
+        connection = await connected(settings.url, settings.timeout)
     except REFUSED as exc:
         raise ConfigError(f"{shown(settings.url)} refuses this user ({exc}): correct user and password in url") from exc
     except LOST as exc:

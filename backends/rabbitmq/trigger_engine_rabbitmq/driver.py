@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-import aio_pika
 from aio_pika.abc import AbstractConnection
+from aio_pika.connection import Connection, make_url
 from aiormq.abc import AbstractChannel
 from aiormq.exceptions import (
     AMQPError,
@@ -27,16 +27,21 @@ logging.getLogger("aiormq.connection").addFilter(lambda record: not record.getMe
 
 async def connected(url: str, seconds: float) -> AbstractConnection:
     """A new connection. Raises what aiormq raises, OSError, TimeoutError."""
-    connecting = asyncio.ensure_future(aio_pika.connect(url, timeout=seconds))
+    connection = Connection(make_url(url))
+    connecting = asyncio.ensure_future(connection.connect(timeout=seconds))
     try:
-        return await asyncio.shield(connecting)
+        await asyncio.shield(connecting)
     except asyncio.CancelledError:
         # In the middle of it aiormq leaves much behind.
         await asyncio.wait([connecting], timeout=CLOSING_SECONDS)
-        if connecting.done() and not connecting.cancelled() and connecting.exception() is None:
-            await close_quietly(connecting.result())
         connecting.cancel()
+        await close_quietly(connection)
         raise
+    except BaseException:
+        # Else it is closed by the garbage collector, which has no loop and warns.
+        await close_quietly(connection)
+        raise
+    return connection
 
 
 async def publish(channel: AbstractChannel, name: str, body: bytes) -> None:
