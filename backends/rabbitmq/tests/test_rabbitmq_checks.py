@@ -23,7 +23,7 @@ async def test_the_version_and_what_a_loss_of_power_may_take_are_told(servers: S
     assert disk.level == "warning"
     assert "a loss of power only where other nodes of a cluster have it" in disk.text
     assert size.level == "ok"
-    assert size.text == "0 MB of the log stand behind the newest snapshot of 0 MB"
+    assert size.text == "0 MB stand in the log's stream and no snapshot yet"
 
 
 async def test_a_server_that_is_not_there_is_told() -> None:

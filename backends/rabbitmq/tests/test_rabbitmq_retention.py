@@ -12,7 +12,7 @@ from tests.support.servers.proxy import proxied
 from tests.support.servers.rabbitmq_streams import first_offset
 from tests.support.servers.shared import SharedServers
 from tests.support.waiting import wait_until
-from trigger_engine.errors import LogTrimmed, NothingStored
+from trigger_engine.errors import ConfigError, LogTrimmed, NothingStored
 from trigger_engine.log.fresh import fresh_id
 from trigger_engine.testing.conformance.claiming import claim
 from trigger_engine.testing.conformance.harness import append, ids, read_all
@@ -121,6 +121,15 @@ async def test_a_log_without_anybody_who_writes_snapshots_takes_no_more_work_bef
 
         await wait_until(takes_work)
         assert await ids(log) == ["j", "more"]
+
+
+async def test_a_stream_that_was_made_with_another_length_is_told(servers: SharedServers) -> None:
+    url, prefix = servers.url("rabbitmq"), f"test-{fresh_id()}"
+    async with await open_log(url, prefix):
+        pass
+    longer = RabbitMQSettings(url, prefix, max_length_bytes=2 * SMALLEST)
+    with pytest.raises(ConfigError, match=r"'16777216'.*give max_length_bytes as it was when the stream was made"):
+        await RabbitMQTrigger(longer, app_id="shop").open(clock=time.time)
 
 
 async def test_a_log_that_keeps_too_much_for_a_snapshot_says_so(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from trigger_engine.errors import BackendUnavailable, ConfigError
+from trigger_engine.errors import BackendUnavailable
 from trigger_engine.log.contract import Check
-from trigger_engine_rabbitmq.driver import LOST, REFUSED, close_quietly, connected
+from trigger_engine_rabbitmq.driver import LOST, REFUSED, close_quietly, connected, refusal
 from trigger_engine_rabbitmq.snapshot_writer import FULL, HOW_TO_MEND
 from trigger_engine_rabbitmq.urls import shown
 
@@ -25,7 +25,10 @@ def check_size(log: RabbitMQLog, max_length_bytes: int) -> Check:
     """Whether the log will go on taking work."""
     snapshots = log.snapshots
     since, most = snapshots.bytes_since, max_length_bytes // FULL
-    told = f"{since >> 20:,} MB of the log stand behind the newest snapshot of {snapshots.size >> 20:,} MB"
+    newest = (
+        f"behind the newest snapshot, of {snapshots.size >> 20:,} MB" if snapshots.newest else "and no snapshot yet"
+    )
+    told = f"{since >> 20:,} MB stand in the log's stream {newest}"
     if since > _NEARLY_FULL * most:
         return Check(
             "warning",
@@ -40,7 +43,7 @@ async def check_server(settings: RabbitMQSettings, *, location: str) -> list[Che
     try:
         connection = await connected(settings.url, settings.timeout)
     except REFUSED as exc:
-        raise ConfigError(f"{shown(settings.url)} refuses this user ({exc}): correct user and password in url") from exc
+        raise refusal(exc, shown=shown(settings.url), location=location) from exc
     except LOST as exc:
         raise BackendUnavailable(
             f"{shown(settings.url)} cannot be used ({str(exc) or type(exc).__name__}): "

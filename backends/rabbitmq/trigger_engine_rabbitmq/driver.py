@@ -16,6 +16,7 @@ from aiormq.exceptions import (
     ProbableAuthenticationError,
 )
 
+from trigger_engine.errors import ConfigError
 from trigger_engine_rabbitmq.probing import CLOSING_SECONDS, PERSISTENT, give_up
 
 REFUSED = (AuthenticationError, ProbableAuthenticationError, ChannelAccessRefused, ChannelPreconditionFailed)
@@ -23,6 +24,18 @@ LOST = (AMQPError, OSError, TimeoutError, RuntimeError)
 _TOLD_HERE = ("error when creating transport", "Unexpected connection close", "Cancelling cause reader exited")
 # What failed is raised, or told in one line below, and attempts go on for as long as a call may wait.
 logging.getLogger("aiormq.connection").addFilter(lambda record: not record.getMessage().startswith(_TOLD_HERE))
+
+
+def refusal(exc: AMQPError, *, shown: str, location: str) -> ConfigError:
+    """What to raise for one of REFUSED."""
+    if isinstance(exc, ChannelPreconditionFailed):
+        return ConfigError(
+            f"{shown} has a stream of this name with other settings ({exc}): give max_length_bytes as it was when the "
+            "stream was made, or, when all work has ended, delete it"
+        )
+    return ConfigError(
+        f"{shown} refuses this user ({exc}): correct user and password in url, or its rights, {location}"
+    )
 
 
 async def connected(url: str, seconds: float) -> AbstractConnection:

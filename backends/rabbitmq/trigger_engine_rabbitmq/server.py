@@ -13,11 +13,11 @@ from typing import Any
 from aio_pika.abc import AbstractChannel as AbstractOpenedChannel
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel
-from aiormq.exceptions import AMQPError, ChannelAccessRefused, ChannelPreconditionFailed
+from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
-from trigger_engine.errors import BackendUnavailable, ConfigError, TriggerEngineError
+from trigger_engine.errors import BackendUnavailable, TriggerEngineError
 from trigger_engine_rabbitmq import driver
-from trigger_engine_rabbitmq.driver import LOST, REFUSED, close_quietly, connected
+from trigger_engine_rabbitmq.driver import LOST, REFUSED, close_quietly, connected, refusal
 from trigger_engine_rabbitmq.messages import Barrier, Content
 from trigger_engine_rabbitmq.probing import CLOSING_SECONDS, offset_of_next_message
 from trigger_engine_rabbitmq.receiver import PREFETCH, End, Receiver
@@ -178,7 +178,7 @@ class Server:
             except StreamReplaced:
                 continue
             except REFUSED as exc:
-                self._refuse(self._refused(exc))
+                self._refuse(refusal(exc, shown=self._shown, location=self._location))
                 return
             except TriggerEngineError as exc:
                 self._refuse(exc)
@@ -194,12 +194,6 @@ class Server:
                 pause = 0.0
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # nosec B311
             pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
-
-    def _refused(self, exc: AMQPError) -> ConfigError:
-        return ConfigError(
-            f"{self._shown} refuses this user or these streams ({exc}): correct user and password in url, its rights, "
-            f"or what else made {self._location}"
-        )
 
     def _refuse(self, exc: TriggerEngineError) -> None:
         self._refusal = exc
