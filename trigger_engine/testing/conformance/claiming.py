@@ -207,8 +207,14 @@ class DueSuite(LogSuite):
     async def test_a_retry_waits_for_its_time_also_where_it_waited_before(self, harness: LogHarness) -> None:
         async with await harness.open() as one, await harness.open() as another:
             await append(one, registration("i1"))
-            assert (await claim(another, "runner-2", tasks=["other"])).unknown == {TASK}
+
+            async def waits_there() -> bool:
+                return (await claim(another, "runner-2", tasks=["other"])).unknown == {TASK}
+
+            await eventually(waits_there)
             await append(one, retried(await claim_one(one), harness.clock() + harness.moment))
+            # Whose fold then has read that.
+            await another.tail()
             assert (await claim(another, "runner-2")).started == []
             await harness.pass_time(1.5 * harness.moment)
             assert (await claim_one(another, "runner-2")).state.attempt == 2
