@@ -69,22 +69,19 @@ class RunQueue:
         return (place for place in list(self._ready) if self._prune(place, now))
 
     def _prune(self, place: Place, now: float, after: Position = 0) -> bool:
-        """Drops what is taken, not due or no longer waits from the head of a heap, and an empty heap."""
-        heap = self._ready[place]
-        while heap and (heap[0] <= after or not self._is_due(heap[0], place, now)):
-            heapq.heappop(heap)
-        if not heap:
-            del self._ready[place]
-        return bool(heap)
+        """Drops what is taken or no longer waits from the head of a heap, and an empty heap; true if one is left.
 
-    def _is_due(self, registered_at: Position, place: Place, now: float) -> bool:
-        """False for what does not wait, or not for this; the latter waits on where it is looked for in time."""
-        state = self._waiting(registered_at)
-        if state is None:
-            return False
-        if state.not_before is None or state.not_before <= now:
-            return True
-        heapq.heappush(self._delayed, (state.not_before, registered_at, place))
+        What was put off meanwhile waits on among what is not due.
+        """
+        heap = self._ready[place]
+        while heap:
+            state = self._waiting(heap[0]) if heap[0] > after else None
+            if state is not None and (state.not_before is None or state.not_before <= now):
+                return True
+            registered_at = heapq.heappop(heap)
+            if state is not None:
+                self.add(registered_at, place, state.not_before)
+        del self._ready[place]
         return False
 
     def _waiting(self, registered_at: Position) -> InvocationState | None:

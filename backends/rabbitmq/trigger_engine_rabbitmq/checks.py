@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trigger_engine.errors import BackendUnavailable
 from trigger_engine.log.contract import Check
 from trigger_engine_rabbitmq.driver import LOST, REFUSED, close_quietly, connected, refusal
-from trigger_engine_rabbitmq.snapshot_writer import FULL, HOW_TO_MEND
+from trigger_engine_rabbitmq.snapshot_writer import WHEN_FULL, full_at
 from trigger_engine_rabbitmq.urls import shown
 
 if TYPE_CHECKING:
@@ -16,15 +16,13 @@ if TYPE_CHECKING:
     from trigger_engine_rabbitmq.log import RabbitMQLog
 
 OLDEST = (3, 10)
-
-
 _NEARLY_FULL = 0.75
 
 
 def check_size(log: RabbitMQLog, max_length_bytes: int) -> Check:
     """Whether the log will go on taking work."""
     snapshots = log.snapshots
-    since, most = snapshots.bytes_since, max_length_bytes // FULL
+    since, most = snapshots.bytes_since, full_at(max_length_bytes)
     newest = (
         f"behind the newest snapshot, of {snapshots.size >> 20:,} MB" if snapshots.newest else "and no snapshot yet"
     )
@@ -33,7 +31,7 @@ def check_size(log: RabbitMQLog, max_length_bytes: int) -> Check:
         return Check(
             "warning",
             f"{told}: at {most >> 20:,} MB, half of max_length_bytes, events and calls are refused",
-            f"see that a runner works, for it writes snapshots; if one does, {HOW_TO_MEND}",
+            WHEN_FULL,
         )
     return Check("ok", told)
 

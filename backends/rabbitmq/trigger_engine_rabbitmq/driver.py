@@ -22,7 +22,7 @@ from trigger_engine_rabbitmq.probing import CLOSING_SECONDS, PERSISTENT, give_up
 REFUSED = (AuthenticationError, ProbableAuthenticationError, ChannelAccessRefused, ChannelPreconditionFailed)
 LOST = (AMQPError, OSError, TimeoutError, RuntimeError)
 _TOLD_HERE = ("error when creating transport", "Unexpected connection close", "Cancelling cause reader exited")
-# What failed is raised, or told in one line below, and attempts go on for as long as a call may wait.
+# What failed is raised by whoever connects, or told in one line.
 logging.getLogger("aiormq.connection").addFilter(lambda record: not record.getMessage().startswith(_TOLD_HERE))
 
 

@@ -14,11 +14,13 @@ from trigger_engine.log.contract import Checkpoint, Claims, Invocation, Outcome
 from trigger_engine.log.memory_store import MemoryStore
 from trigger_engine_rabbitmq.messages import (
     Append,
+    Barrier,
     Chunks,
     Clear,
     Message,
     Saved,
     SnapshotBegun,
+    SnapshotChunk,
     Trim,
     decode_parts,
 )
@@ -95,7 +97,7 @@ class LogFold(MemoryStore):
             case SnapshotBegun(key) if key in self.snapshots_wanted:
                 return copy_of(self.contents, self._numbers.all())
             case _:
-                pass
+                assert isinstance(message.content, (Barrier, SnapshotBegun, SnapshotChunk)), message.content
         return None
 
     def resume(self, snapshot: bytes) -> Numbers:

@@ -47,7 +47,7 @@ from trigger_engine_rabbitmq.messages import (
 )
 from trigger_engine_rabbitmq.roles import RolesFold
 from trigger_engine_rabbitmq.server import Server
-from trigger_engine_rabbitmq.snapshot_writer import HOW_TO_MEND, SnapshotWriter
+from trigger_engine_rabbitmq.snapshot_writer import WHEN_FULL, SnapshotWriter
 from trigger_engine_rabbitmq.stream import Stream
 from trigger_engine_rabbitmq.urls import shown
 
@@ -138,10 +138,7 @@ class RabbitMQLog(EventLog):
         if not parts:
             return []
         if self._snapshot_writer.is_full and any(isinstance(entry, NEW_WORK) for part in parts for entry in part):
-            raise NothingStored(
-                f"the log in {self._location} is full, nothing was stored: see that a runner works, for it writes the "
-                f"snapshots that let RabbitMQ drop what is old; if one does, {HOW_TO_MEND}"
-            )
+            raise NothingStored(f"the log in {self._location} is full, nothing was stored: {WHEN_FULL}")
         outcomes: list[Outcome] = await self._server.write(self._log, content)
         return outcomes
 

@@ -22,7 +22,16 @@ LARGEST = 4
 """is the most that a snapshot may take: it must be complete before the one before it goes."""
 FULL = 2
 """stands behind the last snapshot when the log takes no new work."""
-HOW_TO_MEND = "lower event_retention_days, or give a larger max_length_bytes to a log that is made anew"
+HOW_TO_KEEP_LESS = "lower event_retention_days, or give a larger max_length_bytes to a log that is made anew"
+WHEN_FULL = (
+    "see that a runner works, for it writes the snapshots that let RabbitMQ drop what is old; if one does, "
+    + HOW_TO_KEEP_LESS
+)
+
+
+def full_at(max_length_bytes: int) -> int:
+    """How many bytes may stand behind the last snapshot: of more the server might soon drop some."""
+    return max_length_bytes // FULL
 
 
 class SnapshotWriter:
@@ -38,8 +47,8 @@ class SnapshotWriter:
 
     @property
     def is_full(self) -> bool:
-        """True when so much stands behind the last snapshot that the server might soon drop some of it."""
-        return self._stream.snapshots.bytes_since > self._max_length_bytes // FULL
+        """True when the log must take no new work."""
+        return self._stream.snapshots.bytes_since > full_at(self._max_length_bytes)
 
     def start_if_due(self) -> None:
         """Begins to write one, beside what else is done."""
@@ -83,7 +92,7 @@ class SnapshotWriter:
             "the log keeps %d MB, more than a quarter of max_length_bytes (%d MB): %s",
             size >> 20,
             self._max_length_bytes >> 20,
-            HOW_TO_MEND,
+            HOW_TO_KEEP_LESS,
         )
 
     async def _write_chunks(self, key: str, data: bytes) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
@@ -64,13 +65,8 @@ async def bodies_of(url: str, name: str) -> list[bytes]:
             done.set()
 
     await publish(url, name, [last])
-    async with await aio_pika.connect(url) as connection:
-        opened = await connection.channel()
-        await opened.set_qos(10_000)
-        channel = await opened.get_underlay_channel()
-        await channel.basic_consume(name, receive, arguments={"x-stream-offset": "first"})
-        async with asyncio.timeout(30):
-            await done.wait()
+    async with _read_by(receive, url, name):
+        await done.wait()
     return found[:-1]
 
 
@@ -82,13 +78,22 @@ async def first_offset(url: str, name: str) -> int:
         if not found.done():
             found.set_result(offset_of(message))
 
+    async with _read_by(receive, url, name):
+        return await found
+
+
+@asynccontextmanager
+async def _read_by(
+    receive: Callable[[DeliveredMessage], Coroutine[Any, Any, None]], url: str, name: str
+) -> AsyncIterator[None]:
+    """Hands a stream's messages on, from the oldest on, for 30 seconds at most."""
     async with await aio_pika.connect(url) as connection:
         opened = await connection.channel()
-        await opened.set_qos(1)
+        await opened.set_qos(10_000)
         channel = await opened.get_underlay_channel()
         await channel.basic_consume(name, receive, arguments={"x-stream-offset": "first"})
         async with asyncio.timeout(30):
-            return await found
+            yield
 
 
 KINDS = ("log", "roles", "checkpoints")
