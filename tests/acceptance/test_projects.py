@@ -84,15 +84,20 @@ import asyncio, json, os, sys
 from bakery.app import app
 
 
+async def ended() -> set[str]:
+    while not all(one.status.is_final for one in await history.invocations()):
+        await asyncio.sleep(0.01)
+    return {one.invocation_id for one in await history.invocations() if one.task_id != "bakery.app.mark"}
+
+
 async def settled() -> None:
     # The log is judged in order: when a mark has its reaction, what came before the mark has been judged.
-    for _ in range(4):
+    before, now = None, await ended()
+    while now != before:
         marker = await app.emit_event("mark")
-        while True:
-            ended = await history.invocations(event_id=marker)
-            if ended and ended[0].status.is_final:
-                break
+        while not await history.invocations(event_id=marker):
             await asyncio.sleep(0.01)
+        before, now = now, await ended()
 
 
 async def main() -> None:
