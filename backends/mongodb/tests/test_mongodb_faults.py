@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
+from pymongo.asynchronous.change_stream import AsyncChangeStream
+from pymongo.errors import AutoReconnect
 from trigger_engine_mongodb import appending
 from trigger_engine_mongodb.backend import MongoSettings, MongoTrigger
 
@@ -24,6 +26,8 @@ from trigger_engine.testing.conformance.sample_entries import elected, event, ju
 
 pytestmark = pytest.mark.servers
 
+Driver = Literal["motor", "pymongo"]
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[MongoServer]:
@@ -32,8 +36,10 @@ def server(tmp_path: Path) -> Iterator[MongoServer]:
         yield server
 
 
-async def open_log(url: str, *, timeout: float = 30.0, hole_timeout: float = 1.0) -> EventLog:
-    settings = MongoSettings(url=url, database=f"test-{fresh_id()}", timeout=timeout, hole_timeout=hole_timeout)
+async def open_log(url: str, *, timeout: float = 30.0, hole_timeout: float = 1.0, driver: Driver = "motor") -> EventLog:
+    settings = MongoSettings(
+        url=url, database=f"test-{fresh_id()}", timeout=timeout, hole_timeout=hole_timeout, driver=driver
+    )
     return await MongoTrigger(settings, app_id="shop").open(clock=time.time)
 
 
@@ -212,3 +218,29 @@ async def test_a_server_that_hangs_for_ten_seconds_loses_nothing(server: MongoSe
         server.resume()
         await asyncio.gather(*hanging)
         assert sorted(await ids(log)) == ["a", "b0", "b1", "b2"]
+
+
+@pytest.mark.parametrize("swallowed_as", [None, AutoReconnect("cancelled")])
+async def test_a_driver_that_swallows_a_cancellation_does_not_hold_the_log_open(
+    servers: SharedServers, monkeypatch: pytest.MonkeyPatch, swallowed_as: Exception | None
+) -> None:
+    waiting = asyncio.Event()
+    once = AsyncChangeStream.try_next
+
+    async def swallowing(stream: AsyncChangeStream[Any]) -> Any:
+        waiting.set()
+        try:
+            return await once(stream)
+        except asyncio.CancelledError:
+            # As `asyncio.wait_for` does before Python 3.12 when what it waits for is done at the same moment.
+            if swallowed_as is not None:
+                raise swallowed_as from None
+            return None
+
+    monkeypatch.setattr(AsyncChangeStream, "try_next", swallowing)
+    async with await open_log(servers.url("mongodb"), driver="pymongo") as log:
+        following = asyncio.create_task(log.follow(await log.tail(), wait=60))
+        await waiting.wait()
+        await append(log, event("a"))
+        await following
+    assert all("wake-up" not in task.get_name() for task in asyncio.all_tasks())

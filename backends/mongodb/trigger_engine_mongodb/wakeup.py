@@ -27,6 +27,7 @@ class Wakeup:
         self._slice = slice_seconds
         self._task: asyncio.Task[None] | None = None
         self._listens = False
+        self._closed = False
 
     def listen(self) -> None:
         """Lets the bell ring for what other processes do, too; called before the look that comes before a wait."""
@@ -43,13 +44,14 @@ class Wakeup:
 
     async def aclose(self) -> None:
         """Ends the listening; waiters look once more, and find the log closed."""
+        self._closed = True  # PyMongo may swallow a cancellation, or make a lost connection of it
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
         self.ring()
 
     async def _listen(self) -> None:
-        while True:
+        while not self._closed:
             try:
                 await self._watch()
             except failures.OperationFailure as exc:
@@ -83,6 +85,6 @@ class Wakeup:
             await stream.try_next()
             self._listens = True
             self.ring()
-            while True:
+            while not self._closed:
                 await stream.try_next()
                 self.ring()
