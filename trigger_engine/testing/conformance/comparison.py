@@ -1,7 +1,8 @@
-"""Any sequence of calls has the same effects as on the memory log, which is taken to be right."""
+"""Any sequence of calls, made by two who share a log, has the same effects as on the memory log, taken to be right."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from trigger_engine.log.contract import Accepted, Bookmark, Checkpoint, EventLog
 from trigger_engine.log.fresh import fresh_id
 from trigger_engine.log.memory import MemTrigger
 from trigger_engine.testing.conformance import sample_entries as make
-from trigger_engine.testing.conformance.harness import LogHarness, LogSuite, read_all
+from trigger_engine.testing.conformance.harness import LogHarness, LogSuite, eventually, read_all
 
 TASKS = ("tasks.a", "tasks.b", "tasks.c")
 QUEUES = ("default", "slow")
@@ -36,24 +37,39 @@ COMPARISON = settings(
     ),
 )
 
-Step = tuple[str, int, int, int]
-"""What to do, and three small numbers that choose among what there is."""
+Step = tuple[str, int, int, int, int]
+"""What to do, three small numbers that choose among what there is, and who does it."""
 
 _number = st.integers(0, 5)
 STEPS: st.SearchStrategy[list[Step]] = st.lists(
-    st.tuples(st.sampled_from(APPENDS + OTHERS), _number, _number, _number), min_size=15, max_size=40
+    st.tuples(st.sampled_from(APPENDS + OTHERS), _number, _number, _number, st.integers(0, 1)), min_size=15, max_size=40
 )
 
 
 @dataclass
 class Side:
-    """One of the two logs, and what was seen of it; what has the same index on both sides is the same."""
+    """A log, opened once or more often, and what was seen of it; what has the same index on both sides is the same."""
 
-    log: EventLog
+    opened: Sequence[EventLog]
     terms: list[int] = field(default_factory=lambda: [0])
     seen: list[Invocation] = field(default_factory=list)
     places: list[Bookmark] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.log = self.opened[0]
+
+    async def change_to(self, number: int) -> None:
+        """Goes on by another one of those that opened the log, once it has all that was done so far."""
+        before, self.log = self.log, self.opened[number % len(self.opened)]
+        if self.log is not before:
+            await eventually(self._is_even_with(before))
+
+    def _is_even_with(self, other: EventLog) -> Callable[[], Awaitable[bool]]:
+        async def is_even() -> bool:
+            return await self.log.tail() == await other.tail()
+
+        return is_even
 
     def names(self) -> dict[str, str]:
         """Names for what each log invents itself: the ids of claims."""
@@ -75,11 +91,12 @@ class ComparisonSuite(LogSuite):
 
 async def compare_with_memory(harness: LogHarness, steps: list[Step]) -> None:
     """Does these steps on both logs, and compares what they say."""
-    async with await harness.open(f"app-{fresh_id()}") as log:
+    app_id = f"app-{fresh_id()}"
+    async with await harness.open(app_id) as log, await harness.open(app_id) as same:
         if not log.tells_stale:
             pytest.skip("this log stores void entries of leaders, so it differs from memory until it is folded")
         async with await MemTrigger(app_id="oracle", steady=harness.clock).open(clock=harness.clock) as oracle:
-            comparison = Comparison(harness, Side(log), Side(oracle))
+            comparison = Comparison(harness, Side([log, same]), Side([oracle]))
             for number, step in enumerate(steps):
                 await comparison.take(step, last=number == len(steps) - 1)
             await comparison.compare()
@@ -101,8 +118,10 @@ class Comparison:
 
     async def take(self, step: Step, *, last: bool) -> None:
         """One step; every other append is gathered with the next."""
-        what, a, b, c = step
+        what, a, b, c, who = step
         self._number += 1
+        for side in self._sides:
+            await side.change_to(who)
         self._now = self._harness.clock()
         if what in APPENDS:
             for side in self._sides:
