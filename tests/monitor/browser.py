@@ -19,7 +19,7 @@ _FLAGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
-DEADLINE = 15_000
+DEADLINE = 30_000
 """Milliseconds after which waiting for a page fails."""
 
 
