@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from trigger_engine.log.attempts import ServerTimeout
 from trigger_engine.log.contract import Backend, Check, Clock
+from trigger_engine.log.opening import opened
 from trigger_engine_mongodb.urls import check_url, shown
 
 if TYPE_CHECKING:
@@ -31,16 +33,7 @@ class MongoSettings(msgspec.Struct, frozen=True):
     driver: Annotated[
         Literal["motor", "pymongo"], Meta(description="The client: motor, or the asynchronous client of PyMongo")
     ] = "motor"
-    timeout: Annotated[
-        float,
-        Meta(
-            gt=0,
-            le=3600,
-            description="How long a call goes on trying while the server cannot be used before it raises "
-            "BackendUnavailable",
-            extra={"unit": "seconds"},
-        ),
-    ] = 10.0
+    timeout: ServerTimeout = 10.0
     hole_timeout: Annotated[
         float,
         Meta(
@@ -73,12 +66,7 @@ class MongoTrigger(Backend):
         from trigger_engine_mongodb.log import MongoLog
 
         log = MongoLog(self.settings, app_id=self.app_id, location=self.location(), clock=clock)
-        try:
-            await log.tail()
-        except BaseException:
-            await log.close()
-            raise
-        return log
+        return await opened(log, log.tail())
 
     async def check(self) -> list[Check]:
         """What the server's settings put at risk."""

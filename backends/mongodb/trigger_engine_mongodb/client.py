@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import random
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +14,8 @@ from pymongo import WriteConcern
 from pymongo import errors as failures
 
 from trigger_engine.errors import BackendUnavailable, ConfigError, SerializationError
+from trigger_engine.log.attempts import Attempts
+from trigger_engine.log.opening import log_closed
 from trigger_engine_mongodb.abandoned import abandon
 from trigger_engine_mongodb.urls import shown
 
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Document = dict[str, Any]
-
-FIRST_PAUSE = 0.02
-LONGEST_PAUSE = 1.0
-"""Seconds between attempts; the pause doubles."""
 
 DUPLICATE_KEY = 11000
 _REFUSED = {13, 18, 8000}
@@ -117,17 +114,14 @@ class Server:
         Raises BackendUnavailable, ConfigError, SerializationError, DuplicateKeyError; BulkWriteError where keys were
         duplicate and nothing else went wrong.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._seconds
-        pause = 0.0
-        cause: Exception | None = None
+        attempts = Attempts(self._location, self._seconds)
         task = asyncio.current_task()
         cancelling = task.cancelling() if task is not None else 0
         while True:
             if self._closed:
-                raise BackendUnavailable(f"the log in {self._location} was closed: open it again")
+                raise log_closed(self._location)
             try:
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout_at(attempts.deadline):
                     answer = await attempt()
                 if task is not None and task.cancelling() > cancelling:
                     raise asyncio.CancelledError  # PyMongo may swallow it
@@ -143,17 +137,7 @@ class Server:
                 if isinstance(exc, failures.BulkWriteError) and _codes(exc) == {DUPLICATE_KEY}:
                     raise
                 self._judge(exc)
-                cause = cause if cause is not None and isinstance(exc, TimeoutError) else exc
-                left = deadline - loop.time()
-                if left <= 0:
-                    told = str(cause) or type(cause).__name__
-                    raise BackendUnavailable(
-                        f"{self._shown} cannot be used, tried for {self._seconds:g} s ({told}): "
-                        f"see that it runs where url says, {self._location}"
-                    ) from cause
-                # This spreads retries, and keeps nothing secret.
-                await asyncio.sleep(min(left, pause * random.uniform(0.5, 1.0)))  # nosec B311
-                pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
+                await attempts.failed(exc, self._shown)
 
     def _judge(self, exc: Exception) -> None:
         """Raises where another attempt would end alike."""

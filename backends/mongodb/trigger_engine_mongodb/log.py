@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Collection, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from trigger_engine.errors import BackendUnavailable
 from trigger_engine.log.claims import ReportedClaims
 from trigger_engine.log.contract import (
     Batch,
@@ -21,6 +20,7 @@ from trigger_engine.log.contract import (
     RunnerFacts,
     RunnerRow,
 )
+from trigger_engine.log.opening import log_closed
 from trigger_engine_mongodb.appending import Writer
 from trigger_engine_mongodb.checkpoints import Checkpoints
 from trigger_engine_mongodb.claiming import Claimer, Wanted
@@ -205,7 +205,7 @@ class MongoLog(EventLog):
         """Goes on with it when the caller is cancelled: half done it would leave others waiting for it."""
         if self._closed:
             work.close()
-            raise BackendUnavailable(f"the log in {self._location} was closed: open it again")
+            raise log_closed(self._location)
         return await asyncio.shield(self._start(work))
 
     def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -221,5 +221,5 @@ class MongoLog(EventLog):
 
     def _listen(self) -> None:
         if self._closed:
-            raise BackendUnavailable(f"the log in {self._location} was closed: open it again")
+            raise log_closed(self._location)
         self._wakeup.listen()

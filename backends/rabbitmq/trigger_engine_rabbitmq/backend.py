@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta
 
+from trigger_engine.log.attempts import ServerTimeout
 from trigger_engine.log.contract import Backend, Check, Clock
+from trigger_engine.log.opening import opened
 from trigger_engine_rabbitmq.urls import shown
 
 if TYPE_CHECKING:
@@ -40,16 +42,7 @@ class RabbitMQSettings(msgspec.Struct, frozen=True):
             extra={"unit": "bytes"},
         ),
     ] = 2 * 1024**3
-    timeout: Annotated[
-        float,
-        Meta(
-            gt=0,
-            le=3600,
-            description="How long a call goes on trying while the server cannot be used before it raises "
-            "BackendUnavailable",
-            extra={"unit": "seconds"},
-        ),
-    ] = 10.0
+    timeout: ServerTimeout = 10.0
 
     def __post_init__(self) -> None:
         shown(self.url)
@@ -72,12 +65,7 @@ class RabbitMQTrigger(Backend):
         from trigger_engine_rabbitmq.log import RabbitMQLog
 
         log = RabbitMQLog(self.settings, app_id=self.app_id, location=self.location(), clock=clock)
-        try:
-            await log.catch_up()
-        except BaseException:
-            await log.close()
-            raise
-        return log
+        return await opened(log, log.catch_up())
 
     async def check(self) -> list[Check]:
         """What the server's settings put at risk, and how full the log is."""

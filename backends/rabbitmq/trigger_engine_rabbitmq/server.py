@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,16 +15,14 @@ from aiormq.abc import AbstractChannel
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
 from trigger_engine.errors import BackendUnavailable, TriggerEngineError
+from trigger_engine.log.attempts import FIRST_PAUSE, LONGEST_PAUSE, Pauses, unavailable
+from trigger_engine.log.opening import log_closed
 from trigger_engine_rabbitmq import driver
 from trigger_engine_rabbitmq.driver import LOST, REFUSED, close_quietly, connected, refusal
 from trigger_engine_rabbitmq.messages import Barrier, Content
 from trigger_engine_rabbitmq.probing import CLOSING_SECONDS, offset_of_next_message
 from trigger_engine_rabbitmq.receiver import PREFETCH, End, Receiver
 from trigger_engine_rabbitmq.stream import Stream, StreamReplaced
-
-FIRST_PAUSE = 0.05
-LONGEST_PAUSE = 1.0
-"""Seconds between attempts; the pause doubles."""
 
 LONGEST_STEP = 10.0
 """Seconds after which a connection, or its reading of a stream, is not waited for, but made anew."""
@@ -115,18 +112,13 @@ class Server:
     def check(self) -> None:
         """Raises what keeps the log from being used at all."""
         if self._closed:
-            raise BackendUnavailable(f"the log in {self._location} was closed: open it again")
+            raise log_closed(self._location)
         if self._refusal is not None:
             raise self._refusal
 
     def unavailable(self) -> BackendUnavailable:
         """What to raise when the time is up."""
-        cause = self._cause
-        told = "it does not answer" if cause is None else str(cause) or type(cause).__name__
-        return BackendUnavailable(
-            f"{self._shown} cannot be used, tried for {self._seconds:g} s ({told}): "
-            f"see that it runs where url says, {self._location}"
-        )
+        return unavailable(self._shown, self._location, self._seconds, self._cause)
 
     async def channel(self) -> AbstractChannel:
         """A channel of its own on the connection, for the caller to close. Raises what aiormq raises."""
@@ -169,7 +161,7 @@ class Server:
     async def _keep_connected(self) -> None:
         this = asyncio.current_task()
         assert this is not None
-        pause = 0.0
+        pauses = Pauses()
         # aiormq swallows cancellations now and then: what was asked for is looked up.
         while not this.cancelling():
             began = self._loop.time()
@@ -191,9 +183,8 @@ class Server:
             except Exception as exc:
                 self._cause = exc
             if self._loop.time() - began > LONGEST_PAUSE:
-                pause = 0.0
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # nosec B311
-            pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
+                pauses.reset()
+            await asyncio.sleep(pauses.next())
 
     def _refuse(self, exc: TriggerEngineError) -> None:
         self._refusal = exc

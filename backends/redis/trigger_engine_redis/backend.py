@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta
 
+from trigger_engine.log.attempts import ServerTimeout
 from trigger_engine.log.contract import Backend, Check, Clock
+from trigger_engine.log.opening import opened
 from trigger_engine_redis.urls import parse_url
 
 if TYPE_CHECKING:
@@ -32,16 +34,7 @@ class RedisSettings(msgspec.Struct, frozen=True):
             description="What the names of all keys begin with: `{PREFIX:APP}:…`, so that an app has one hash slot",
         ),
     ] = "trigger-engine"
-    timeout: Annotated[
-        float,
-        Meta(
-            gt=0,
-            le=3600,
-            description="How long a call goes on trying while the server cannot be used before it raises "
-            "BackendUnavailable",
-            extra={"unit": "seconds"},
-        ),
-    ] = 10.0
+    timeout: ServerTimeout = 10.0
     wait_replicas: Annotated[
         int,
         Meta(
@@ -82,12 +75,7 @@ class RedisTrigger(Backend):
         from trigger_engine_redis.log import RedisLog
 
         log = RedisLog(self.settings, app_id=self.app_id, location=self.location(), clock=clock)
-        try:
-            await log.tail()
-        except BaseException:
-            await log.close()
-            raise
-        return log
+        return await opened(log, log.tail())
 
     async def check(self) -> list[Check]:
         """What the server's settings put at risk."""

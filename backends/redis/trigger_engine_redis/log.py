@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trigger_engine.errors import BackendUnavailable
 from trigger_engine.log.claims import ReportedClaims
 from trigger_engine.log.contract import (
     Batch,
@@ -24,6 +23,7 @@ from trigger_engine.log.contract import (
     RunnerRow,
 )
 from trigger_engine.log.fresh import fresh_id
+from trigger_engine.log.opening import log_closed
 from trigger_engine_redis import checkpoints, scripts
 from trigger_engine_redis.encoding import decode_invocation, decode_names, decode_outcomes, encode_parts, pack
 from trigger_engine_redis.places import Place
@@ -209,5 +209,5 @@ class RedisLog(EventLog):
 
     def _listen(self) -> None:
         if self._closed:
-            raise BackendUnavailable(f"the log in {self._location} was closed: open it again")
+            raise log_closed(self._location)
         self._wakeup.listen()

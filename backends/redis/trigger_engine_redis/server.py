@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import ssl
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,6 +13,8 @@ from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 
 from trigger_engine.errors import BackendUnavailable, ConfigError
+from trigger_engine.log.attempts import Attempts
+from trigger_engine.log.opening import log_closed
 from trigger_engine_redis.abandoned import abandon
 from trigger_engine_redis.places import Place
 from trigger_engine_redis.scripts import Script
@@ -21,10 +22,6 @@ from trigger_engine_redis.scripts import Script
 T = TypeVar("T")
 Command = Sequence[Any]
 """A command's words."""
-
-FIRST_PAUSE = 0.02
-LONGEST_PAUSE = 1.0
-"""Seconds between attempts; the pause doubles."""
 
 _OF_ITS_STATE = ("MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "UNBLOCKED", "BUSY")
 """Answers that another attempt may not get."""
@@ -115,15 +112,13 @@ class Server:
 
     async def _insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._seconds
-        pause = 0.0
-        cause: Exception | None = None
+        attempts = Attempts(self._location, self._seconds)
         while True:
             if self._closed:
-                raise BackendUnavailable(f"the log in {self._location} was closed: open it again")
+                raise log_closed(self._location)
             try:
                 # A server that hangs gets a second chance, by another connection.
-                async with asyncio.timeout_at(min(deadline, loop.time() + self._seconds / 2)):
+                async with asyncio.timeout_at(min(attempts.deadline, loop.time() + self._seconds / 2)):
                     return await attempt()
             except _REFUSED as exc:
                 raise ConfigError(
@@ -137,20 +132,10 @@ class Server:
                     ) from exc
                 if isinstance(exc, failures.ResponseError) and not _may_pass(exc):
                     raise BackendUnavailable(self._told(exc)) from exc
-                # That the time is up says less than what went wrong before.
-                cause = cause if cause is not None and isinstance(exc, TimeoutError) else exc
-                left = deadline - loop.time()
-                if left <= 0:
-                    raise BackendUnavailable(
-                        f"{self._place.shown} cannot be used, tried for {self._seconds:g} s ({_text(cause)}): "
-                        f"see that it runs where url says, {self._location}"
-                    ) from cause
+                server = self._place.shown
                 if not isinstance(exc, TooFewReplicas):
                     await self._forget()
-                # This spreads retries, and keeps nothing secret.
-                await asyncio.sleep(min(left, pause * random.uniform(0.5, 1.0)))  # nosec B311
-                # The first attempt may have met a connection that had died while it was idle.
-                pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
+                await attempts.failed(exc, server)
 
     def _told(self, exc: failures.ResponseError) -> str:
         text = _text(exc)

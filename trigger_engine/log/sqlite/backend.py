@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from trigger_engine.log.contract import Backend, Clock
+from trigger_engine.log.opening import opened
 
 if TYPE_CHECKING:
     from trigger_engine.log.sqlite.log import SQLiteLog
@@ -42,9 +43,4 @@ class SQLiteTrigger(Backend):
         from trigger_engine.log.sqlite.log import SQLiteLog
 
         log = SQLiteLog(self.location(), self.settings, app_id=self.app_id, clock=clock)
-        try:
-            await log.prepare()
-        except BaseException:
-            await log.close()
-            raise
-        return log
+        return await opened(log, log.prepare())

@@ -14,6 +14,7 @@ from typing import Generic, NoReturn, TypeVar
 import aiosqlite
 
 from trigger_engine.errors import BackendUnavailable
+from trigger_engine.log.opening import log_closed
 from trigger_engine.log.sqlite.database import Database
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ class Channel:
     async def run(self, work: Callable[[Database], T], *, seconds: float | None = None) -> T:
         """What `work` returns or raises. After `seconds` it raises BackendUnavailable, and the effect is unknown."""
         if self._closed:
-            raise BackendUnavailable(f"the log in {self._path} was closed: open it again")
+            raise log_closed(self._path)
         if self._pid != os.getpid():
             raise BackendUnavailable(
                 f"the log in {self._path} was opened by the process {self._pid}, of which this is a fork: open it again"
