@@ -45,6 +45,16 @@ async def test_a_queue_longer_than_what_is_kept_is_given_out_whole(
     assert [each.registration.id for each in first] == [registration(f"i{n}").id for n in range(3)]
 
 
+async def test_of_what_has_ended_nothing_is_kept(log: MongoLog) -> None:
+    await append(log, *(registration(f"i{n}") for n in range(4)))
+    for runner_id in ("runner-1", "runner-2"):
+        for ended in (await claim(log, runner_id, limit=2)).started:
+            await append(log, succeeded(ended))
+    assert (await claim(log)).started == []
+    queue = log._queue
+    assert (queue._open, queue._at, queue._held) == ({}, {}, {})
+
+
 async def test_one_that_opens_late_finds_in_rows_what_is_behind_it(backend: MongoTrigger, log: MongoLog) -> None:
     await append(log, *(registration(f"i{n}") for n in range(4)))
     (ended,) = (await claim(log, limit=1)).started

@@ -123,7 +123,7 @@ class FoldedQueue:
                     continue
                 moved = move(found.state, entry, position)
                 if not isinstance(moved, str):
-                    self._held.get(found.state.runner_id or "", {}).pop(found.state.claim_id, None)
+                    self._release(found)
                     found.state, found.changed = moved, time.monotonic()
                     found.latest = entry if moved.status in HELD else None
                     self._set(found)
@@ -141,6 +141,13 @@ class FoldedQueue:
         elif state.status in HELD:
             self._held.setdefault(state.runner_id or "", {})[state.claim_id] = found
             self.rivals.note(state.runner_id or "", found.changed)
+
+    def _release(self, found: Open) -> None:
+        """Takes an invocation from the runner that holds it."""
+        runner_id = found.state.runner_id or ""
+        held = self._held.get(runner_id, {})
+        if held.pop(found.state.claim_id, None) and not held:
+            del self._held[runner_id]  # runners come and go
 
     def _keep(self, new: Open) -> None:
         self._kept.append(new)
