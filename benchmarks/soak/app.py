@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from typing import Any
@@ -16,8 +17,7 @@ CONCURRENCY = 10
 _DAY_MINUTES = 1440
 
 app = TriggerEngine(
-    app_id="soak",
-    sqlite={"sqlite_db_path": os.environ["SOAK_DATABASE"]},
+    **json.loads(os.environ["SOAK_SETTINGS"]),
     event_retention_days=RETENTION_MINUTES / _DAY_MINUTES,
     key_retention_days=2 * RETENTION_MINUTES / _DAY_MINUTES,
     concurrency=CONCURRENCY,

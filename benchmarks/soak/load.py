@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
@@ -22,16 +23,14 @@ _EMITTERS_APART = 1_000_000_000
 
 
 class Load:
-    """Runners, emitters and a reader of one database in a folder; all are ended when it is left."""
+    """Runners, emitters and a reader of one app; all are ended when it is left. `folder`: for what they write."""
 
-    def __init__(self, folder: Path, retention_minutes: float) -> None:
-        self.database = folder / "data" / "soak.db"
+    def __init__(self, folder: Path, settings: Mapping[str, Any], retention_minutes: float) -> None:
         self.cache = folder / "cache"
-        self.database.parent.mkdir()
         self._output = (folder / "output").open("ab")
         self._environment = {
             **os.environ,
-            "SOAK_DATABASE": str(self.database),
+            "SOAK_SETTINGS": json.dumps(settings),
             "SOAK_RETENTION_MINUTES": str(retention_minutes),
             "XDG_CACHE_HOME": str(self.cache),
             "PYTHONPATH": str(ROOT),

@@ -119,7 +119,7 @@ def page(result: Mapping[str, Any]) -> str:
 
 def _texts(result: Mapping[str, Any]) -> list[str]:
     load, machine = result["load"], result["machine"]
-    what = f"""{result["minutes"]:.0f} minutes of mixed load on one SQLite file: {load["runners"]} runners and a third
+    what = f"""{result["minutes"]:.0f} minutes of mixed load on {load["store"]}: {load["runners"]} runners and a third
         one that comes and goes, {load["emitters"]} processes that emit {load["events_a_second"]:g} events a second
         together and call tasks beside, and one that reads the history every second. Entries are kept for
         {load["retention_minutes"]:g} minutes. The load has filters, ANDs over events and over one task, ORs, schedules,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.soak.audits import Audits
 from benchmarks.soak.load import Load
-from benchmarks.soak.sampling import Store
+from benchmarks.soak.looks import Look, cache_size, look_at
 
 RUNNERS, EMITTERS = 2, 2
 _VISITS_EVERY, _VISIT = 120.0, 15.0
@@ -38,60 +38,65 @@ class Measured:
 
 
 def soak(
-    folder: Path, *, minutes: float, rate: float, retention_minutes: float, tell: Callable[[str], None]
+    folder: Path,
+    settings: Mapping[str, Any],
+    *,
+    minutes: float,
+    rate: float,
+    retention_minutes: float,
+    tell: Callable[[str], None],
 ) -> Measured:
-    """Runs the load in a folder for some minutes. `rate`: events a second of all emitters together.
+    """Runs the load for some minutes. `settings`: of its app; `rate`: events a second of all emitters together.
 
     Raises RuntimeError when a process ends by itself, or does not stop.
     """
     measured = Measured()
-    with Load(folder, retention_minutes) as load:
+    with Load(folder, settings, retention_minutes) as load:
         for index in range(RUNNERS):
             load.start_runner(f"runner {index + 1}")
         for index in range(EMITTERS):
             load.start_emitter(index, rate / EMITTERS)
         load.start("reader", "benchmarks.soak.reader")
-        _wait_for(load.database)
-        store = Store(load.database, load.cache, "soak")
-        try:
+        _wait_for(settings)
+        with look_at(settings) as look:
             audits = Audits(load, every=retention_minutes * 60 / _AUDITS_PER_RETENTION)
-            _watch(load, store, audits, measured, seconds=minutes * 60, tell=tell)
-            _end(load, store, audits, measured)
-        finally:
-            store.close()
+            _watch(load, look, audits, measured, seconds=minutes * 60, tell=tell)
+            _end(load, look, audits, measured)
     return measured
 
 
-def _wait_for(database: Path) -> None:
-    """Until the first process has made the tables and written something."""
+def _wait_for(settings: Mapping[str, Any]) -> None:
+    """Until the first process has made what the log needs, and written something."""
     deadline = time.monotonic() + _START
     while time.monotonic() < deadline:
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(Store(database, database.parent, "soak")) as store:
-            if store.tail() > 0:
+        with contextlib.suppress(sqlite3.Error), look_at(settings) as look:
+            if look.written() > 0:
                 return
         time.sleep(0.1)
     raise RuntimeError(f"nothing was written within {_START:g} s")
 
 
 def _watch(
-    load: Load, store: Store, audits: Audits, measured: Measured, *, seconds: float, tell: Callable[[str], None]
+    load: Load, look: Look, audits: Audits, measured: Measured, *, seconds: float, tell: Callable[[str], None]
 ) -> None:
     begun = time.monotonic()
     step = min(_LONGEST_STEP, seconds / _SAMPLES)
     steady = [name for prefix in ("runner", "emitter", "reader") for name in load.names(prefix)]
     visits = _Visits(load)
-    tail, at = store.tail(), 0.0
+    written, at = look.written(), 0.0
     while (now := time.monotonic() - begun) < seconds:
         audits.step(now)
         visits.step(now)
-        found = {**load.sample(steady), **store.sample()}
+        found = {**load.sample(steady), **look.sample()}
+        found["history: cache files, MiB"] = cache_size(load.cache)
+        found["work: invocations not ended"] = look.open_invocations()
         if now - at > step / 2:
-            newest = store.tail()
-            found["work: entries a second"] = (newest - tail) / (now - at)
-            tail, at = newest, now
+            newest = look.written()
+            found["work: entries a second"] = (newest - written) / (now - at)
+            written, at = newest, now
         for name, value in found.items():
             measured.series.setdefault(name, []).append((round(now / 60, 4), round(value, 3)))
-        tell(f"{now / 60:5.1f} min  {tail:,} entries")
+        tell(f"{now / 60:5.1f} min  {written:,} entries")
         time.sleep(max(0.0, begun + now + step - time.monotonic()))
     measured.seconds = time.monotonic() - begun
     visits.end()
@@ -119,17 +124,17 @@ class _Visits:
             self._load.stop(name)
 
 
-def _end(load: Load, store: Store, audits: Audits, measured: Measured) -> None:
+def _end(load: Load, look: Look, audits: Audits, measured: Measured) -> None:
     """Stops the load, lets the work come to its end, and looks at the whole once more."""
     for name in load.names("emitter"):
         load.stop(name)
     deadline = time.monotonic() + _DRAIN
-    while (left := store.open_invocations()) and time.monotonic() < deadline:
+    while (left := look.open_invocations()) and time.monotonic() < deadline:
         time.sleep(0.5)
     for name in [*load.names("reader"), *load.names("runner")]:
         load.stop(name)
     audits.finish()
     measured.left_open = left
-    measured.entries = store.tail()
+    measured.entries = look.written()
     measured.audits, measured.unseen = audits.done, audits.unseen
     measured.offences, measured.first_offences = audits.offences, audits.first_offences
