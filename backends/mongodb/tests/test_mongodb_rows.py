@@ -10,6 +10,7 @@ from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo.errors import BulkWriteError
 from trigger_engine_mongodb import projection
 from trigger_engine_mongodb.backend import MongoSettings, MongoTrigger
+from trigger_engine_mongodb.reading import Reader
 from trigger_engine_mongodb.run_queue import Open
 
 from tests.support.servers.shared import SharedServers
@@ -17,8 +18,10 @@ from trigger_engine.core.lifecycle import InvocationState, InvocationStatus
 from trigger_engine.log.contract import Accepted, Invocation
 from trigger_engine.log.fresh import fresh_id
 from trigger_engine.testing.conformance.claiming import claim
+from trigger_engine.testing.conformance.harness import PATIENCE
 from trigger_engine.testing.conformance.sample_entries import (
     cancelled,
+    event,
     recovered,
     registration,
     runner_facts,
@@ -26,6 +29,59 @@ from trigger_engine.testing.conformance.sample_entries import (
 )
 
 pytestmark = pytest.mark.servers
+
+
+@pytest.mark.parametrize("limit", [projection.STEP, 2])
+async def test_rows_of_a_log_that_never_rests_come_to_an_end(
+    servers: SharedServers, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(projection, "STEP", limit)
+    settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
+    backend = MongoTrigger(settings, app_id="shop")
+    read_on = Reader.read_on
+
+    async with await backend.open(clock=time.time) as log, await backend.open(clock=time.time) as busy:
+        await log.append([(registration(f"i{n}"),) for n in range(5)])
+
+        async def overtaken(reader: Reader, *args: Any, **options: Any) -> Any:
+            if reader is log._reader:
+                await busy.append([(event(fresh_id()),)])
+            return await read_on(reader, *args, **options)
+
+        monkeypatch.setattr(Reader, "read_on", overtaken)
+        async with asyncio.timeout(PATIENCE):
+            found = await asyncio.gather(*(log.invocation(f"i{n}") for n in range(5)))
+            await log.trim(await log.start(), keys_before=0.0)
+        assert [each is not None and each.registration.invocation_id for each in found] == [f"i{n}" for n in range(5)]
+
+
+async def test_looks_at_rows_share_what_is_read_but_never_miss_what_is_there_already(
+    servers: SharedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
+    read_on, reads = Reader.read_on, 0
+    under_way, go_on = asyncio.Event(), asyncio.Event()
+
+    async def counted(reader: Reader, *args: Any, **options: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        found = await read_on(reader, *args, **options)
+        under_way.set()
+        await go_on.wait()
+        return found
+
+    async with await MongoTrigger(settings, app_id="shop").open(clock=time.time) as log:
+        await log.append([(registration("i1"),)])
+        monkeypatch.setattr(Reader, "read_on", counted)
+        first = asyncio.create_task(log.invocation("i1"))
+        await under_way.wait()
+        await log.append([(registration("i2"),)])
+        later = [asyncio.create_task(log.invocation("i2")) for _ in range(20)]
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await first is not None
+        assert None not in await asyncio.gather(*later)
+        assert reads == 2
 
 
 async def test_a_row_that_another_makes_in_the_same_moment_is_taken_as_far_as_the_log(

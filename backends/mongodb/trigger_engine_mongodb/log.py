@@ -182,7 +182,7 @@ class MongoLog(EventLog):
         return await self._checkpoints.load(name)
 
     async def invocation(self, invocation_id: str) -> Invocation | None:
-        await self._projection.follow()
+        await self._projection.catch_up()
         found = await self._server.find(self._store.rows, {"_id": invocation_id, "gone": False})
         return invocation_of(found[0]) if found else None
 

@@ -6,6 +6,7 @@ for a higher position.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -37,22 +38,36 @@ class Projection:
     def __init__(self, store: Store, reader: Reader) -> None:
         self._store = store
         self._reader = reader
+        self._catching_up = asyncio.Lock()
+        self._begun = self._caught_up = 0
+
+    async def catch_up(self) -> None:
+        """Returns when the rows have all that could be read when this was called. Calls share one look at the log."""
+        wanted = self._begun + 1  # what has begun before may have read before
+        async with self._catching_up:
+            if self._caught_up < wanted:
+                self._begun = number = self._begun + 1
+                await self.follow()
+                self._caught_up = number
 
     async def follow(self, upto: Position | None = None) -> Head:
-        """Takes the rows up to a position at least, or to the end of what can be read now."""
+        """Takes the rows up to a position at least, by default to where the log ends now."""
         while True:
             head = await self._store.head()
             if upto is not None and head.projected >= upto:
                 return head
             place = Bookmark(head.log_id, max(head.projected, head.trimmed if head.projected == 0 else 0))
             try:
-                batch = await self._reader.read(place, STEP)
+                batch, is_more = await self._reader.read_on(place, STEP)
             except (LogReplaced, LogTrimmed):
                 continue  # since the head was read
             if batch.bookmark.position <= place.position:
                 return head
             await self._fold(batch.entries)
             await self._note(batch.bookmark)
+            if upto is None and not is_more:
+                # What others have appended meanwhile is not waited for: they may never stop.
+                return await self._store.head()
 
     async def keep_up(self) -> None:
         """Takes the rows to the log's end when nobody has for a while."""
