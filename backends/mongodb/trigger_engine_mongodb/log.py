@@ -21,6 +21,7 @@ from trigger_engine.log.contract import (
     RunnerRow,
 )
 from trigger_engine.log.opening import log_closed
+from trigger_engine.log.shared_look import SharedLook
 from trigger_engine_mongodb.appending import Writer
 from trigger_engine_mongodb.checkpoints import Checkpoints
 from trigger_engine_mongodb.claiming import Claimer, Wanted
@@ -74,6 +75,7 @@ class MongoLog(EventLog):
         self._reported = ReportedClaims()
         self._claiming = asyncio.Lock()
         self._running: set[asyncio.Task[Any]] = set()
+        self._rows_at_end = SharedLook(self._projection.follow, self._start)
         self._keeping_up: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -182,7 +184,7 @@ class MongoLog(EventLog):
         return await self._checkpoints.load(name)
 
     async def invocation(self, invocation_id: str) -> Invocation | None:
-        await self._projection.catch_up()
+        await self._rows_at_end.take()
         found = await self._server.find(self._store.rows, {"_id": invocation_id, "gone": False})
         return invocation_of(found[0]) if found else None
 

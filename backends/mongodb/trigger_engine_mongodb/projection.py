@@ -6,7 +6,6 @@ for a higher position.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -38,17 +37,6 @@ class Projection:
     def __init__(self, store: Store, reader: Reader) -> None:
         self._store = store
         self._reader = reader
-        self._catching_up = asyncio.Lock()
-        self._begun = self._caught_up = 0
-
-    async def catch_up(self) -> None:
-        """Returns when the rows have all that could be read when this was called. Calls share one look at the log."""
-        wanted = self._begun + 1  # what has begun before may have read before
-        async with self._catching_up:
-            if self._caught_up < wanted:
-                self._begun = number = self._begun + 1
-                await self.follow()
-                self._caught_up = number
 
     async def follow(self, upto: Position | None = None) -> Head:
         """Takes the rows up to a position at least, by default to where the log ends now."""

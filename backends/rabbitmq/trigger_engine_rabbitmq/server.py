@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from aio_pika.abc import AbstractChannel as AbstractOpenedChannel
@@ -17,6 +18,7 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 from trigger_engine.errors import BackendUnavailable, TriggerEngineError
 from trigger_engine.log.attempts import FIRST_PAUSE, LONGEST_PAUSE, Pauses, unavailable
 from trigger_engine.log.opening import log_closed
+from trigger_engine.log.shared_look import SharedLook
 from trigger_engine_rabbitmq import driver
 from trigger_engine_rabbitmq.driver import LOST, REFUSED, close_quietly, connected, refusal
 from trigger_engine_rabbitmq.messages import Barrier, Content
@@ -50,7 +52,7 @@ class Server:
         self._refusal: TriggerEngineError | None = None
         self._closed = False
         self._waiting: set[asyncio.Future[Any]] = set()
-        self._barriers: dict[str, asyncio.Task[None]] = {}
+        self._barriers = {stream.name: SharedLook(partial(self.write, stream, Barrier())) for stream in streams}
         self._connection: AbstractConnection | None = None
         self._task = asyncio.create_task(self._keep_connected(), name="trigger-engine rabbitmq")
 
@@ -86,28 +88,7 @@ class Server:
     async def sync(self, *streams: Stream) -> None:
         """Returns when everything was read that stood in the streams when this was called. Calls share one message."""
         for stream in streams:
-            # One that is under way may have been sent before this call.
-            before = self._barriers.get(stream.name)
-            if before is None:
-                before = self._barrier(stream)
-                await asyncio.shield(before)
-            else:
-                await asyncio.wait([before])
-                after = self._barriers.get(stream.name)
-                await asyncio.shield(after if after is not None else self._barrier(stream))
-
-    def _barrier(self, stream: Stream) -> asyncio.Task[None]:
-        task = asyncio.create_task(self.write(stream, Barrier()))
-        self._barriers[stream.name] = task
-
-        def ended(task: asyncio.Task[None]) -> None:
-            if self._barriers.get(stream.name) is task:
-                del self._barriers[stream.name]
-            if not task.cancelled():
-                task.exception()
-
-        task.add_done_callback(ended)
-        return task
+            await self._barriers[stream.name].take()
 
     def check(self) -> None:
         """Raises what keeps the log from being used at all."""
