@@ -37,6 +37,7 @@ async def demo(folder: Path) -> AsyncIterator[str]:
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache"), "NO_COLOR": "1"},
         stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
     assert process.stdout is not None
     try:
@@ -49,7 +50,7 @@ async def demo(folder: Path) -> AsyncIterator[str]:
         assert await asyncio.wait_for(process.wait(), 30) == 0
     finally:
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # its runner and monitor, too
             await process.wait()
 
 
