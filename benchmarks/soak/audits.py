@@ -21,7 +21,7 @@ class Audits:
         self._running: subprocess.Popen[bytes] | None = None
         self.done = 0
         self.seen_upto = 0
-        self.unseen = 0
+        self.too_late = 0
         self.offences: dict[str, int] = {}
         self.first_offences: list[Any] = []
 
@@ -49,7 +49,7 @@ class Audits:
         except ValueError:
             return False
         self.done += 1
-        self.unseen += max(0, report["start"] - self.seen_upto)
+        self.too_late += report["trimmed"] and report["start"] > self.seen_upto
         self.seen_upto = max(self.seen_upto, report["upto"])
         for check, count in report["offence_counts"].items():
             self.offences[check] = self.offences.get(check, 0) + count

@@ -61,7 +61,7 @@ def result_of(measured: Measured, machine: Mapping[str, Any], load: Mapping[str,
         "entries": measured.entries,
         "left_open": measured.left_open,
         "audits": measured.audits,
-        "entries_no_audit_saw": measured.unseen,
+        "audits_too_late": measured.audits_too_late,
         "offences": measured.offences,
         "first_offences": measured.first_offences,
         **verdicts_of(series, load),
@@ -85,9 +85,7 @@ def _rounded(verdict: Flatness) -> dict[str, Any]:
 
 def is_good(result: Mapping[str, Any]) -> bool:
     """Flat, all work ended, every entry seen by an audit, and nothing off."""
-    return bool(
-        result["flat"] and not result["offences"] and not result["left_open"] and not result["entries_no_audit_saw"]
-    )
+    return bool(result["flat"] and not result["offences"] and not result["left_open"] and not result["audits_too_late"])
 
 
 def write(result: Mapping[str, Any], folder: Path) -> None:
@@ -133,8 +131,8 @@ def _texts(result: Mapping[str, Any]) -> list[str]:
         keys and invocations that are kept for a time are more when more is done: these are judged as they would be if
         the work of that time had been done at the mean rate of the run."""
     audits = f"""{result["entries"]:,} entries were written, and {result["left_open"]} invocations were left open.
-        {result["audits"]} audits went along: {result["entries_no_audit_saw"]:,} entries were seen by none of them,
-        {sum(result["offences"].values()):,} things were off."""
+        {result["audits"]} audits went along: {result["audits_too_late"]} came after entries had gone that none had
+        seen, {sum(result["offences"].values()):,} things were off."""
     where = f"""Measured {result["measured_at"][:10]} at commit `{machine["commit"]}`: Python {machine["python"]},
         SQLite {machine["sqlite"]}, {machine["cpus"]} cores ({machine["processor"]}), shared with other work."""
     return [" ".join(text.split()) for text in (what, verdict, audits, where)]

@@ -31,7 +31,7 @@ class Measured:
     entries: int = 0
     left_open: int = 0
     audits: int = 0
-    unseen: int = 0
+    audits_too_late: int = 0
     offences: dict[str, int] = field(default_factory=dict)
     first_offences: list[Any] = field(default_factory=list)
     series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
@@ -136,5 +136,5 @@ def _end(load: Load, look: Look, audits: Audits, measured: Measured) -> None:
     audits.finish()
     measured.left_open = left
     measured.entries = look.written()
-    measured.audits, measured.unseen = audits.done, audits.unseen
+    measured.audits, measured.audits_too_late = audits.done, audits.too_late
     measured.offences, measured.first_offences = audits.offences, audits.first_offences

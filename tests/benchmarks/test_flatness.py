@@ -122,7 +122,7 @@ def test_what_is_kept_for_a_time_may_follow_the_work_and_not_outgrow_it() -> Non
     assert not judged({"log: entries": following.series["log: entries"]}, retention_minutes=1)["log: entries"].flat
 
 
-@pytest.mark.parametrize("wrong", [{"left_open": 1}, {"unseen": 1}, {"offences": {"made up": 1}}])
+@pytest.mark.parametrize("wrong", [{"left_open": 1}, {"audits_too_late": 1}, {"offences": {"made up": 1}}])
 def test_what_the_audits_find_makes_the_soak_fail(wrong: dict[str, object]) -> None:
     one = measured(runner=[40.0] * len(TIMES))
     for name, value in wrong.items():

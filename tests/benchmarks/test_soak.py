@@ -36,7 +36,7 @@ def test_a_short_soak_measures_everything_and_ends_with_green_books(tmp_path: Pa
     assert done.returncode == (0 if is_good(result) else 1)
     assert result["offences"] == {}
     assert result["left_open"] == 0
-    assert result["entries_no_audit_saw"] == 0
+    assert result["audits_too_late"] == 0
     assert 200 < result["entries"] < 20_000
     assert result["series"]["log: entries"][-1][1] > 0
     assert {f"{name}: memory, MiB" for name in EACH} <= result["series"].keys()

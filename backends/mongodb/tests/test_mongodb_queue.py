@@ -53,6 +53,9 @@ async def test_of_what_has_ended_nothing_is_kept(log: MongoLog) -> None:
     assert (await claim(log)).started == []
     queue = log._queue
     assert (queue._open, queue._at, queue._held) == ({}, {}, {})
+    await append(log, registration("i4"))
+    await queue.look()
+    assert [each.invocation_id for each in queue._kept] == ["i4"]
 
 
 async def test_one_that_opens_late_finds_in_rows_what_is_behind_it(backend: MongoTrigger, log: MongoLog) -> None:

@@ -134,6 +134,7 @@ class FoldedQueue:
         if state.status.is_final:
             self._open.pop(found.invocation_id, None)
             self._at.pop(found.registered_at, None)
+            found.registration = None
             return
         self._open[found.invocation_id] = self._at[found.registered_at] = found
         if state.status in WAITING:
@@ -151,7 +152,7 @@ class FoldedQueue:
 
     def _keep(self, new: Open) -> None:
         self._kept.append(new)
-        if len(self._kept) > REGISTRATIONS_KEPT:
+        while self._kept[0].registration is None or len(self._kept) > REGISTRATIONS_KEPT:
             self._kept.popleft().registration = None
 
     def choose(self, tasks: Collection[str], queues: Collection[str], limit: int, due_by: float) -> list[Open]:
