@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -48,6 +49,8 @@ def main() -> None:
     # So that ending the soak ends its processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="trigger-engine-soak-") as folder, store_of(options.backend) as settings:
+        # What this process reads of the history is thrown away, too.
+        os.environ["XDG_CACHE_HOME"] = str(Path(folder, "cache"))
         measured = soak(
             Path(folder),
             {"app_id": "soak", **settings},

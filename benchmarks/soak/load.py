@@ -23,16 +23,15 @@ _EMITTERS_APART = 1_000_000_000
 
 
 class Load:
-    """Runners, emitters and a reader of one app; all are ended when it is left. `folder`: for what they write."""
+    """Runners, emitters and a reader of one app; all are ended when it is left. `folder`: for what they print."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], retention_minutes: float) -> None:
-        self.cache = folder / "cache"
+        self.cache = Path(os.environ["XDG_CACHE_HOME"])
         self._output = (folder / "output").open("ab")
         self._environment = {
             **os.environ,
             "SOAK_SETTINGS": json.dumps(settings),
             "SOAK_RETENTION_MINUTES": str(retention_minutes),
-            "XDG_CACHE_HOME": str(self.cache),
             "PYTHONPATH": str(ROOT),
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
