@@ -33,6 +33,7 @@ LISTED = (
     "log/contract.py",
     "log/group_commit.py",
     "log/memory.py",
+    "log/opening.py",
     "log/sqlite/backend.py",
     "log/sqlite/channel.py",
     "log/sqlite/log.py",
@@ -56,10 +57,12 @@ LISTED = (
 EXCLUDED = {
     "audit/": "it only reads, through calls of the log that are listed; every scenario ends with it",
     "cli/": "each command is a process of its own that makes listed calls; tests/cli and tests/processes end those",
+    "log/attempts.py": "backends on servers wait there; their own tests of faults cancel that",
+    "log/shared_look.py": "backends on servers wait there; tests/log/test_shared_look.py cancels it",
     "monitor/": "it serves what the history says; its own tests end its connections",
     "testing/": "what tests are made of; nothing of it runs in production",
 }
-"""Folders of the package whose awaits are not cancelled, each with the reason."""
+"""Folders and modules of the package whose awaits are not cancelled, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
