@@ -57,7 +57,7 @@ LISTED = (
 EXCLUDED = {
     "audit/": "it only reads, through calls of the log that are listed; every scenario ends with it",
     "cli/": "each command is a process of its own that makes listed calls; tests/cli and tests/processes end those",
-    "log/attempts.py": "backends on servers wait there; their own tests of faults cancel that",
+    "log/attempts.py": "backends on servers wait there; tests/log/test_attempts.py cancels it",
     "log/shared_look.py": "backends on servers wait there; tests/log/test_shared_look.py cancels it",
     "monitor/": "it serves what the history says; its own tests end its connections",
     "testing/": "what tests are made of; nothing of it runs in production",

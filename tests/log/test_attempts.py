@@ -30,3 +30,15 @@ async def test_when_the_time_is_up_the_newest_cause_is_told_that_says_more_than_
     with pytest.raises(BackendUnavailable, match=r"\(reset\)") as raised:
         await attempts.failed(OSError("reset"), "host:1")
     assert isinstance(raised.value.__cause__, OSError)
+
+
+async def test_who_is_cancelled_between_two_attempts_makes_no_other() -> None:
+    attempts = Attempts("the keys", 60)
+    for _ in range(3):
+        await attempts.failed(OSError("refused"), "host:1")
+    waiting = asyncio.create_task(attempts.failed(OSError("refused"), "host:1"))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
