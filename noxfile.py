@@ -18,8 +18,33 @@ nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests", "lint", "types", "architecture"]
 
-FULL = ("--no-skips", "-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
-"""For the full suite: nothing may be skipped, and many tests wait, so one more worker than there are cores."""
+CORES = os.cpu_count() or 1
+IN_PARALLEL = ("-n", str(CORES + 1), "--dist", "worksteal")
+"""Many tests wait, so one more worker than there are cores."""
+
+FULL = ("--no-skips", *IN_PARALLEL)
+"""For the full suite: nothing may be skipped."""
+
+SLOW_FILES = (
+    "tests/acceptance/test_cron_on_runners.py",
+    "tests/acceptance/test_demo.py",
+    "tests/acceptance/test_projects.py",
+    "tests/conformance/test_sqlite_processes.py",
+    "tests/integration/runtime/test_child_processes.py",
+    "tests/integration/storage/test_sqlite_damage.py",
+    "tests/integration/storage/test_sqlite_lifetime.py",
+    "tests/unit/declare/test_modules.py",
+)
+QUICK = (
+    *("tests/unit", "tests/conformance", "tests/acceptance", "tests/integration/storage", "tests/integration/runtime"),
+    *("tests/integration/readmodel", "tests/integration/typing"),
+    *(f"--ignore={file}" for file in SLOW_FILES),
+    *("-m", "not servers and not slow and not chaos", "-q", *IN_PARALLEL),
+)
+"""Most of what finds mistakes, on memory and SQLite: no server, no browser, and hardly another process."""
+
+WITH_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Tests start hundreds of interpreters; each would compile the package anew."""
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 EVERY = sorted(str(path) for path in Path("backends").glob("*/tests/every_*.py"))
@@ -76,25 +101,40 @@ def existing(*folders: str) -> list[str]:
 
 @nox.session(python=MAIN)
 def tests(session: nox.Session) -> None:
-    """The full suite on the oldest supported Python, then tests/core on the others; arguments go to pytest."""
+    """The full suite on the oldest supported Python, then tests/unit on the others; arguments go to pytest."""
     if not session.posargs:
         for version in OTHERS:
             session.notify(f"core-{version}")
     install(session, "test")
     session.run("python", "-m", "tests.support.servers.install")
-    session.run("pytest", *(session.posargs or FULL))
+    session.run("pytest", *(session.posargs or (*FULL, "--rotate-servers")), env=WITH_BYTECODE)
+
+
+@nox.session(python=MAIN)
+def quick(session: nox.Session) -> None:
+    """Under a minute: units, and what needs neither a server nor a browser nor a process; arguments go to pytest."""
+    install(session, "test")
+    session.run("pytest", *QUICK, *session.posargs, env={**WITH_BYTECODE, "HYPOTHESIS_PROFILE": "quick"})
+
+
+@nox.session(python=MAIN)
+def backends(session: nox.Session) -> None:
+    """The full suite with each test on every server, not on one in turn; arguments go to pytest."""
+    install(session, "test")
+    session.run("python", "-m", "tests.support.servers.install")
+    session.run("pytest", *(session.posargs or FULL), env=WITH_BYTECODE)
 
 
 @nox.session(python=OTHERS)
 def core(session: nox.Session) -> None:
-    """The tests of the pure core on another Python; arguments go to pytest."""
+    """The unit tests on another Python; arguments go to pytest."""
     install(session, "test")
-    session.run("pytest", *(session.posargs or ["tests/core"]))
+    session.run("pytest", *(session.posargs or ("tests/unit", *IN_PARALLEL)), env=WITH_BYTECODE)
 
 
 @nox.session(python=MAIN)
 def lint(session: nox.Session) -> None:
-    """Style, format, imports, dangerous calls (`ruff check --fix .` and `ruff format .` mend most of it)."""
+    """Style, format, imports, dangerous calls (`ruff check --fix .` and `ruff format .` fix most of it)."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -116,11 +156,12 @@ def vulnerabilities(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def types(session: nox.Session) -> None:
-    """Strict mypy on everything, pyright on the public API as its users write it (tests/typing)."""
+    """Strict mypy on everything, pyright on the public API, whose types must all be known."""
     install(session, "types", "test")
     session.install(f"nox{nox.needs_version}")
     session.run("mypy", "trigger_engine", "noxfile.py", "conftest.py", *existing("tests", "benchmarks", "backends"))
     session.run("pyright")
+    session.run("pyright", "--verifytypes", "trigger_engine", "--ignoreexternal", env={"PYTHONPATH": str(Path.cwd())})
 
 
 @nox.session(python=MAIN)
@@ -148,7 +189,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=MAIN)
 def bench(session: nox.Session) -> None:
-    """The benchmarks but growth, kept in benchmarks/results and docs; arguments go to them instead."""
+    """Runs and stores all benchmarks but growth; arguments go to `python -m benchmarks`."""
     install(session, "bench")
     session.install("-e", ".[uvloop,monitor]")
     session.run("python", "-m", "tests.support.servers.install")
@@ -159,13 +200,16 @@ def bench(session: nox.Session) -> None:
 def chaos(session: nox.Session) -> None:
     """Kills, pauses and misleads processes, then checks everything; `-- --seed N` repeats a run's schedule."""
     install(session, "test")
-    session.run("python", "-m", "tests.chaos.driver", *session.posargs)
+    session.run("python", "-m", "tests.robustness.chaos.driver", *session.posargs, env=WITH_BYTECODE)
 
 
 @nox.session(python=MAIN)
 def soak(session: nox.Session) -> None:
-    """An hour of mixed load, sampled, judged and audited; `-- --minutes M` for less, `-- --keep docs` to keep it."""
-    session.install("-e", ".[uvloop,monitor]", *nox.project.dependency_groups(PROJECT, "bench"))
+    """An hour of mixed load that must leave all flat; `-- --minutes M`, `-- --backend redis`, `-- --keep docs`."""
+    install(session, "bench")
+    session.install("-e", ".[uvloop,monitor]")
+    if "--backend" in session.posargs:
+        session.run("python", "-m", "tests.support.servers.install")
     session.run("python", "-m", "benchmarks.soak", *session.posargs)
 
 
@@ -174,7 +218,7 @@ def faults(session: nox.Session) -> None:
     """Cancels at every await in every way, cuts every frame (minutes; the suite does a part); arguments for pytest."""
     install(session, "test")
     session.run("python", "-m", "tests.support.servers.install")
-    session.run("pytest", "-s", "tests/faults/every_await.py", *EVERY, *session.posargs)
+    session.run("pytest", "-s", "tests/robustness/faults/every_await.py", *EVERY, *session.posargs, env=WITH_BYTECODE)
 
 
 @nox.session(python=MAIN)

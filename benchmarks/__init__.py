@@ -1,1 +1,1 @@
-"""Benchmarks: one module per question, each run by `python -m benchmarks NAME`."""
+"""Benchmarks, one module each: `python -m benchmarks NAME`."""

@@ -1,6 +1,6 @@
-"""How many events a second become a finished task run: event, trigger, run, SUCCESS?
+"""How many events per second become a finished task run: event, trigger, run, SUCCESS?
 
-Beside it: bare group commit of the very bytes that were stored for these runs, as runs a second.
+Beside it: bare group commit of the bytes that these runs stored, as runs per second.
 """
 
 from __future__ import annotations
@@ -10,120 +10,117 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 
-from benchmarks.apps import WAIT_SECONDS, BenchmarkApp
-from benchmarks.harness import Figure, by_callers, check_books, in_loop, question_of, runs_of
-from benchmarks.processes import runner_process
-from benchmarks.servers import serving
-from benchmarks.stores import MEMORY, SQLITE, Place, Store
+from benchmarks.harness.apps import WAIT_SECONDS, BenchmarkApp, runner_process
+from benchmarks.harness.measuring import Run, Value, benchmark, by_callers, check_log, in_loop
+from benchmarks.harness.stores import BARE, MEMORY, SQLITE, Place, Store
 
 CALLERS = 50
-RUNS = 20_000
-_OTHERS = 10_000
-_PLACES, _WAITING_RUNS = 10, 4_000
+_RUNS, _WAITING_RUNS, _OTHERS = 20_000, 4_000, 10_000
+_PLACES = 10
 _LEADER, _WORKER = False, True
+_PROCESSES = "in processes of their own"
 Measured = tuple[float, list[bytes]]
-"""What was done a second, and the bytes of the entries."""
+"""Runs per second, and the bytes of the entries."""
 
 Work = Callable[[Store, int], Awaitable[Measured]]
-"""On a store, so many times."""
+"""Makes this many runs on a store."""
+
+Call = Callable[[BenchmarkApp], Awaitable[object]]
 
 
-def measure(*, small: bool, backend: str | None = None) -> Iterator[Figure]:
-    """Runs a second by case."""
-    processes = "in processes of their own"
-    one = partial(_one_process, others=0)
-    three = partial(_other_processes, works=(_LEADER, _WORKER))
-    if backend is not None:
-        four = partial(_other_processes, works=(_LEADER, _WORKER, _WORKER))
-        question = question_of("end_to_end", backend)
-        with serving(backend) as place:
-            yield figure_of(question, place, "one process", one, small=small)
-            yield figure_of(question, place, f"producer, leader and worker {processes}", three, small=small)
-            yield figure_of(question, place, f"producer, leader and two workers {processes}", four, small=small)
-            yield _second_worker(question, place, small=small)
+def emit(benchmark: BenchmarkApp) -> Awaitable[object]:
+    return benchmark.app.emit_event("happened")
+
+
+def emit_waited(benchmark: BenchmarkApp) -> Awaitable[object]:
+    return benchmark.app.emit_event("waited")
+
+
+@benchmark("end_to_end")
+def measure(place: Place | None, small: bool) -> Iterator[Run]:
+    three = partial(in_processes, runners=(_LEADER, _WORKER))
+    four = partial(in_processes, runners=(_LEADER, _WORKER, _WORKER))
+    if place is not None:
+        yield partial(case, place, "one process", in_one_process, small)
+        yield partial(case, place, f"producer, leader and worker {_PROCESSES}", three, small)
+        yield partial(case, place, f"producer, leader and two workers {_PROCESSES}", four, small)
+        yield partial(_second_worker, place, small)
         return
-    many = partial(_one_process, others=100 if small else _OTHERS)
-    yield figure_of("end_to_end", SQLITE, "one process", one, small=small)
-    yield figure_of("end_to_end", SQLITE, f"one process, {_OTHERS:,} other triggers", many, small=small)
-    yield figure_of("end_to_end", MEMORY, "one process", one, small=small)
-    yield figure_of("end_to_end", SQLITE, f"producer, leader and worker {processes}", three, small=small)
+    many = partial(in_one_process, others=100 if small else _OTHERS)
+    yield partial(case, SQLITE, "one process", in_one_process, small)
+    yield partial(case, SQLITE, f"one process, {_OTHERS:,} other triggers", many, small)
+    yield partial(case, MEMORY, "one process", in_one_process, small)
+    yield partial(case, SQLITE, f"producer, leader and worker {_PROCESSES}", three, small)
 
 
-def figure_of(question: str, place: Place, way: str, work: Work, *, small: bool, unit: str = "runs/s") -> Figure:
-    """One case, and beside each run the bare store with the bytes of that run."""
-    times = RUNS // 200 if small else RUNS // (1 if place.at_hand else 2)
-    measured: list[float] = []
-    beside: list[float] = []
-    for _ in range(runs_of(small=small)):
-        with place.fresh() as store:
-            rate, rows = in_loop(_of(work, store, times))
-            measured.append(rate)
-            rates = in_loop(store.bare_rate(rows, callers=CALLERS))
-            beside += [rate * times / len(rows) for rate in rates]
-    return Figure(
-        question, f"{place.label}, {way}", unit, tuple(measured), tuple(beside), Store.bare_what if beside else ""
-    )
+def case(place: Place, name: str, work: Work, small: bool, unit: str = "runs/s") -> Iterator[Value]:
+    """One run of some work, and beside it the bare store with the same bytes."""
+    times = _RUNS // 200 if small else _RUNS // (1 if place.local else 2)
+    with place.fresh() as store:
+        rate, rows = in_loop(_awaited(work, store, times))
+        bare = in_loop(store.bare_rate(rows, callers=CALLERS))
+    yield Value(f"{place.label}, {name}", unit, rate, bare and bare * times / len(rows), BARE)
 
 
-def _second_worker(question: str, place: Place, *, small: bool) -> Figure:
-    """Where workers are what limits it, and not this machine: two of them, beside one."""
-    times = 40 if small else _WAITING_RUNS
-    rates: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(runs_of(small=small)):
-        for workers, measured in rates.items():
-            work = partial(_other_processes, works=(_LEADER, *[_WORKER] * workers), event="waited", concurrency=_PLACES)
-            with place.fresh() as store:
-                measured.append(in_loop(rate_of(work, store, times)))
-    case = f"{place.label}, two workers of {_PLACES} places, tasks that take {WAIT_SECONDS * 1_000:g} ms"
-    return Figure(question, case, "runs/s", tuple(rates[2]), tuple(rates[1]), "one worker")
+def rate_of(place: Place, work: Work, times: int) -> float:
+    """The rate of some work on an empty store."""
+    with place.fresh() as store:
+        return in_loop(_awaited(work, store, times))[0]
 
 
-async def _of(work: Work, store: Store, times: int) -> Measured:
+async def _awaited(work: Work, store: Store, times: int) -> Measured:
     return await work(store, times)
 
 
-async def rate_of(work: Work, store: Store, times: int) -> float:
-    """What is done a second."""
-    return (await work(store, times))[0]
+def _second_worker(place: Place, small: bool) -> Iterator[Value]:
+    """Tasks that wait, so that workers are the limit and not this machine: two workers beside one."""
+    two, one = (
+        rate_of(
+            place,
+            partial(in_processes, call=emit_waited, runners=(_LEADER, *workers), concurrency=_PLACES),
+            40 if small else _WAITING_RUNS,
+        )
+        for workers in ((_WORKER, _WORKER), (_WORKER,))
+    )
+    case = f"{place.label}, two workers of {_PLACES} places, tasks that take {WAIT_SECONDS * 1_000:g} ms"
+    yield Value(case, "runs/s", two, one, "one worker")
 
 
-async def _one_process(store: Store, events: int, *, others: int) -> Measured:
+async def in_one_process(store: Store, times: int, *, call: Call = emit, others: int = 0) -> Measured:
+    """Calls, leads and works in this process."""
     benchmark = BenchmarkApp(store.settings, others=others)
     app = benchmark.app
     async with app:
         async with app.runner():
-            await app.emit_event("happened")
+            await call(benchmark)
             await store.wait_succeeded(app, 1)
             begun = time.perf_counter()
-            await by_callers(CALLERS, events, lambda _: app.emit_event("happened"))
-            await benchmark.tally.wait_begun(events + 1)
-            taken = await store.wait_succeeded(app, events + 1) - begun
-        await check_books(app)
-        return events / taken, await store.stored(app)
+            await by_callers(CALLERS, times, lambda _: call(benchmark))
+            await benchmark.tally.wait_begun(times + 1)
+            taken = await store.wait_succeeded(app, times + 1) - begun
+        await check_log(app)
+        return times / taken, await store.stored(app)
 
 
-async def _other_processes(
-    store: Store, events: int, *, works: tuple[bool, ...], event: str = "happened", concurrency: int | None = None
+async def in_processes(
+    store: Store,
+    times: int,
+    *,
+    call: Call = emit,
+    runners: tuple[bool, ...] = (_WORKER,),
+    concurrency: int | None = None,
 ) -> Measured:
-    app = BenchmarkApp(store.settings).app
+    """Calls in this process, and one more process for each runner, which works or only leads."""
+    benchmark = BenchmarkApp(store.settings)
+    app = benchmark.app
     async with app, AsyncExitStack() as stack:
-        await app.emit_event("happened")
-        for one_works in works:
-            await stack.enter_async_context(runner_process(store, app, works=one_works, concurrency=concurrency))
+        await call(benchmark)
+        for works in runners:
+            await stack.enter_async_context(runner_process(store, app, works=works, concurrency=concurrency))
         await store.wait_succeeded(app, 1)
         begun = time.perf_counter()
-        await by_callers(CALLERS, events, lambda _: app.emit_event(event))
-        taken = await store.wait_succeeded(app, events + 1) - begun
+        await by_callers(CALLERS, times, lambda _: call(benchmark))
+        taken = await store.wait_succeeded(app, times + 1) - begun
         await stack.aclose()
-        await check_books(app)
-        return events / taken, await store.stored(app)
-
-
-async def events_in_two_processes(store: Store, events: int) -> Measured:
-    """Events emitted in this process, and one other that leads and works."""
-    return await _other_processes(store, events, works=(_WORKER,))
-
-
-async def events_in_three_processes(store: Store, events: int) -> Measured:
-    """Events emitted in this process, one other that leads, and one that works."""
-    return await _other_processes(store, events, works=(_LEADER, _WORKER))
+        await check_log(app)
+        return times / taken, await store.stored(app)

@@ -1,7 +1,7 @@
-"""A read model of any size, written at once as a fold would have written it, and a monitor on it.
+"""A read model of any size, written directly as a fold would write it, and a monitor on it.
 
-Of ten events six start a task (one of a hundred fails), two meet a condition and wait, two meet nothing; one of ten was
-emitted inside a task. The newest was written just now, and all within a day.
+Of ten events six start a task (one of a hundred fails), two meet a condition and wait, two meet none. One of ten was
+emitted by a task. The events are spread over the last day.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 
 from trigger_engine import TriggerBuilder, TriggerEngine
-from trigger_engine.history import History
-from trigger_engine.history.cache_file import CacheFile
-from trigger_engine.history.search_text import search_text
-from trigger_engine.history.store import Store
-from trigger_engine.log.contract import Batch, Bookmark, EventLog
-from trigger_engine.monitor import Monitor, asgi_app
+from trigger_engine._monitor.application import Monitor, asgi_app
+from trigger_engine._readmodel.history import History
+from trigger_engine._readmodel.json_text import search_text
+from trigger_engine._readmodel.store.cache_file import CacheFile
+from trigger_engine._readmodel.store.row_store import Store
+from trigger_engine.backend._contract import Batch, Cursor, EventLog
 
 APP_ID = "filled"
 CODES, TASKS = 12, 8
@@ -62,7 +62,7 @@ INSERT INTO progress VALUES (:log_id, :last, 'last', 0, 0, :events * 4, :last, '
 
 
 def declared_app() -> TriggerEngine:
-    """An app whose tasks are those of the read model."""
+    """An app with the tasks of the read model."""
     app = TriggerEngine(app_id=APP_ID, trigger_cls="MemTrigger")
     for number in range(TASKS):
         builder = TriggerBuilder().with_logic("or").on_event(f"code.{number}")
@@ -75,7 +75,7 @@ def declared_app() -> TriggerEngine:
 
 
 def fill(connection: sqlite3.Connection, app: TriggerEngine, log_id: str, events: int) -> int:
-    """Writes the read model of so many events into an empty store; gives the position where its log ends."""
+    """Writes the read model of this many events into an empty store. Returns the position where its log ends."""
     last = (events + 1) * _STEP
     connection.execute("BEGIN")
     connection.execute("CREATE TEMP TABLE facts (k INTEGER PRIMARY KEY, at INTEGER, time INTEGER, id TEXT, kind)")
@@ -85,10 +85,10 @@ def fill(connection: sqlite3.Connection, app: TriggerEngine, log_id: str, events
         payload = _encode({"order": f"A-{number}", "kind": "other", "lines": ["book", "pen"], "amount": 12.5})
         sample = (number, payload, search_text(payload), _encode({"order": f"A-{number}"}))
         connection.execute("INSERT INTO samples VALUES (?, ?, ?, ?)", sample)
-    for number, (slot, trigger) in enumerate(sorted(app.registry.triggers.items())):
+    for number, (slot, trigger) in enumerate(sorted(app._internals.registry.triggers.items())):
         connection.execute("INSERT INTO declared VALUES (?, ?)", (number, trigger.id))
         connection.execute(
-            "INSERT INTO triggers VALUES (?, ?, 1, 1, 'in force', 1, 1, ?, 0, 1, NULL, ?)",
+            "INSERT INTO triggers VALUES (?, ?, 1, 1, 'active', 1, 1, ?, 0, 1, NULL, ?)",
             (trigger.id, slot, events // 14, _encode(trigger)),
         )
         for condition in trigger.conditions:
@@ -113,13 +113,13 @@ def fill(connection: sqlite3.Connection, app: TriggerEngine, log_id: str, events
 
 @asynccontextmanager
 async def filled_monitor(folder: Path, events: int) -> AsyncIterator[tuple[Monitor, History]]:
-    """The monitor of a read model of so many events, and its history; the log behind it is at its end."""
+    """The monitor of a read model of this many events, and its history."""
     app = declared_app()
-    log = await app._connections.backend.open(clock=time.time)
+    log = await app._internals.connections.backend.open(clock=time.time)
     store = Store(str(CacheFile(location="filled", app_id=APP_ID, folder=folder).choose()))
     last = fill(store.connection, app, log.log_id, events)
     store.close()
-    _end(log, Bookmark(log.log_id, last, "last"))
+    _end(log, Cursor(log.log_id, last, "last"))
     history = History(log, app_id=APP_ID, location="filled", cache_folder=folder)
     app.history = lambda: history  # type: ignore[method-assign]
     async with asgi_app(app) as monitor:
@@ -127,13 +127,13 @@ async def filled_monitor(folder: Path, events: int) -> AsyncIterator[tuple[Monit
     await log.close()
 
 
-def _end(log: EventLog, tail: Bookmark) -> None:
-    """Makes a log say that it ends at a place, and that nothing comes after it."""
+def _end(log: EventLog, tail: Cursor) -> None:
+    """Makes a log report that it ends here."""
 
-    async def ends() -> Bookmark:
+    async def ends() -> Cursor:
         return tail
 
-    async def nothing(after: Bookmark, *, limit: int = 1000, wait: float = 0.0) -> Batch:
+    async def nothing(after: Cursor, *, limit: int = 1000, wait: float = 0.0) -> Batch:
         return Batch([], tail)
 
     log.tail, log.follow = ends, nothing  # type: ignore[method-assign]
@@ -155,10 +155,10 @@ PATHS: Mapping[str, str] = {
     "timeline of a day": "/timeline?since=1d",
     "log explorer": "/logs?lines=event:{event}%20invocation:{invocation}",
 }
-"""The pages that are measured."""
+"""The measured pages."""
 
 
 def path_of(name: str, events: int) -> str:
-    """The address of a page; what it names lies in the middle of the history."""
+    """The path of a page about an entry in the middle of the history."""
     middle = events // 20 * 10 + 1
     return PATHS[name].format(event=f"e{middle:032x}", run=f"r{middle:032x}", invocation=f"i{middle:032x}")

@@ -1,22 +1,19 @@
-"""How long until a page of the monitor is there, over a history of 100,000 and of a million events?
+"""How long does a page of the monitor take, over a history of 100,000 and of a million events?
 
-From the request to the last byte, without a network, with the read model in the caches of SQLite and the system: the
-95th percentile of loads one after the other.
+From the request to the last byte, without a network, with the read model in the caches of SQLite and the system.
 """
 
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
 from benchmarks.filled_history import PATHS, filled_monitor, path_of
-from benchmarks.harness import Figure, in_loop, runs_of
-from trigger_engine.monitor import Monitor
+from benchmarks.harness.measuring import Figure, fresh_folder, in_loop, runs_of
+from trigger_engine._monitor.application import Monitor
 
 SIZES = (100_000, 1_000_000)
 _SMALL = 1_000
@@ -24,7 +21,7 @@ _LOADS = 50
 
 
 def measure(*, small: bool) -> Iterator[Figure]:
-    """Milliseconds, p95 of 50 loads of each page; the slowest page of each size stands for all."""
+    """Milliseconds, p95 of 50 loads of each page, and the slowest page of each size."""
     for size in SIZES:
         found = in_loop(_load_all(_SMALL if small else size, runs_of(small=small), 2 if small else _LOADS))
         worst = max(found, key=lambda name: sorted(found[name])[len(found[name]) // 2])
@@ -36,8 +33,8 @@ def measure(*, small: bool) -> Iterator[Figure]:
 async def _load_all(events: int, runs: int, loads: int) -> dict[str, list[float]]:
     """The 95th percentile of each run, by page."""
     found: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory(prefix="trigger-engine-benchmark-") as folder:
-        async with filled_monitor(Path(folder), events) as (monitor, _):
+    with fresh_folder() as folder:
+        async with filled_monitor(folder, events) as (monitor, _):
             for name in PATHS:
                 path = path_of(name, events)
                 await load(monitor, path)
@@ -54,7 +51,7 @@ async def _milliseconds(monitor: Monitor, path: str) -> float:
 
 
 async def load(monitor: Monitor, target: str) -> bytes:
-    """A page's bytes. Raises RuntimeError when it is not there."""
+    """The bytes of a page. Raises RuntimeError unless the status is 200."""
     path, _, query = target.partition("?")
     scope: dict[str, Any] = {
         "type": "http",
@@ -80,5 +77,5 @@ async def load(monitor: Monitor, target: str) -> bytes:
 
     await monitor(scope, receive, send)
     if messages[0]["status"] != 200:
-        raise RuntimeError(f"{target} was answered with {messages[0]['status']}")
+        raise RuntimeError(f"{target} responded with {messages[0]['status']}")
     return b"".join(message.get("body", b"") for message in messages[1:])

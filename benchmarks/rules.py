@@ -1,14 +1,14 @@
-"""Rules of each kind for the matcher, with entries that meet one of them and entries that meet none."""
+"""Rules of each kind for the matcher, with entries that meet one of them or none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
 
-from trigger_engine.entries.definitions import (
+from trigger_engine._model.definitions import (
     CallableFilter,
     Condition,
     EqualsFilter,
@@ -19,10 +19,10 @@ from trigger_engine.entries.definitions import (
     StatusCondition,
     TriggerDefinition,
 )
-from trigger_engine.entries.facts import AnyEntry, EventEmitted, InvocationRegistered, Started, Succeeded
+from trigger_engine._model.entries import AnyEntry, EventEmitted, InvocationRegistered, Started, Succeeded
 
 RULES = 10_000
-"""How many of each kind are in force when kinds are compared."""
+"""Active rules when kinds are compared."""
 
 _IS_CALLABLE = "benchmarks.rules.is_wanted"
 _AND_SOURCES = 10
@@ -38,12 +38,12 @@ class Kind:
 
 
 def is_wanted(payload: Mapping[str, Any]) -> bool:
-    """The callable filter: as cheap as one can be."""
+    """The cheapest callable filter."""
     return bool(payload["wanted"])
 
 
 def kinds() -> list[Kind]:
-    """From the cheapest on."""
+    """Sorted from the cheapest."""
     return [
         Kind(
             "unfiltered", lambda i: _on(i, _event(f"c{i}")), lambda i, meets: [_emitted(f"c{i}" if meets else "x", {})]
@@ -86,7 +86,7 @@ def _emitted(code: str, payload: Mapping[str, Any]) -> EventEmitted:
 
 
 def _by_payload(payload: Callable[[int], Mapping[str, Any]]) -> Callable[[int, bool], list[AnyEntry]]:
-    """What meets no rule has a payload of the same shape that no rule asks for."""
+    """Events that meet no rule have a payload of the same shape."""
 
     def entries(number: int, meets: bool) -> list[AnyEntry]:
         return [_emitted("c", {**payload(number if meets else -1 - number), "amount": 129.5, "tags": ["a", "b"]})]
@@ -137,8 +137,4 @@ def _all_of(number: int, sources: int) -> TriggerDefinition:
 
 
 def _from_sources(number: int, sources: int, *, meets: bool) -> list[AnyEntry]:
-    def each() -> Iterator[AnyEntry]:
-        for source in range(sources):
-            yield _emitted(f"c{number}", {"source": source if meets else -1, "amount": 129.5})
-
-    return list(each())
+    return [_emitted(f"c{number}", {"source": source if meets else -1, "amount": 129.5}) for source in range(sources)]

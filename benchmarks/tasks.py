@@ -1,62 +1,31 @@
-"""How many plain tasks a second are enqueued and finished, without any trigger?
+"""How many plain tasks per second are enqueued and finished, without a trigger?
 
-From the first call to the last SUCCESS, 50 callers enqueuing while one worker process works, as the peers are measured
-(`python -m benchmarks peers`). Beside it: bare group commit of the bytes that were stored for these tasks.
+From the first call to the last SUCCESS. 50 callers enqueue while one worker process works, as the peers are measured
+(`python -m benchmarks peers`). Beside it: bare group commit of the bytes that these tasks stored.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
+from functools import partial
 
-from benchmarks.apps import BenchmarkApp
-from benchmarks.end_to_end import CALLERS, Measured, figure_of
-from benchmarks.harness import Figure, by_callers, check_books, question_of
-from benchmarks.processes import runner_process
-from benchmarks.servers import serving
-from benchmarks.stores import MEMORY, SQLITE, Store
-
-_ONE, _TWO = "one process", "producer and worker in processes of their own"
+from benchmarks.end_to_end import case, in_one_process, in_processes
+from benchmarks.harness.apps import BenchmarkApp
+from benchmarks.harness.measuring import Run, benchmark
+from benchmarks.harness.stores import MEMORY, SQLITE, Place
 
 
-def measure(*, small: bool, backend: str | None = None) -> Iterator[Figure]:
-    """Tasks a second by case."""
-    if backend is not None:
-        question = question_of("tasks", backend)
-        with serving(backend) as place:
-            yield figure_of(question, place, _ONE, _one_process, small=small, unit="tasks/s")
-            yield figure_of(question, place, _TWO, tasks_in_two_processes, small=small, unit="tasks/s")
-        return
-    yield figure_of("tasks", SQLITE, _ONE, _one_process, small=small, unit="tasks/s")
-    yield figure_of("tasks", SQLITE, _TWO, tasks_in_two_processes, small=small, unit="tasks/s")
-    yield figure_of("tasks", MEMORY, _ONE, _one_process, small=small, unit="tasks/s")
+def enqueue(benchmark: BenchmarkApp) -> Awaitable[object]:
+    return benchmark.plain()
 
 
-async def _one_process(store: Store, tasks: int) -> Measured:
-    benchmark = BenchmarkApp(store.settings)
-    app = benchmark.app
-    async with app:
-        async with app.runner():
-            await benchmark.plain()
-            await store.wait_succeeded(app, 1)
-            begun = time.perf_counter()
-            await by_callers(CALLERS, tasks, lambda _: benchmark.plain())
-            await benchmark.tally.wait_begun(tasks + 1)
-            taken = await store.wait_succeeded(app, tasks + 1) - begun
-        await check_books(app)
-        return tasks / taken, await store.stored(app)
+_ONE = "one process", partial(in_one_process, call=enqueue)
+_TWO = "producer and worker in processes of their own", partial(in_processes, call=enqueue)
 
 
-async def tasks_in_two_processes(store: Store, tasks: int) -> Measured:
-    """Tasks enqueued in this process, finished in another."""
-    benchmark = BenchmarkApp(store.settings)
-    app = benchmark.app
-    async with app:
-        await benchmark.plain()
-        async with runner_process(store, app):
-            await store.wait_succeeded(app, 1)
-            begun = time.perf_counter()
-            await by_callers(CALLERS, tasks, lambda _: benchmark.plain())
-            taken = await store.wait_succeeded(app, tasks + 1) - begun
-        await check_books(app)
-        return tasks / taken, await store.stored(app)
+@benchmark("tasks")
+def measure(place: Place | None, small: bool) -> Iterator[Run]:
+    yield partial(case, place or SQLITE, *_ONE, small, "tasks/s")
+    yield partial(case, place or SQLITE, *_TWO, small, "tasks/s")
+    if place is None:
+        yield partial(case, MEMORY, *_ONE, small, "tasks/s")

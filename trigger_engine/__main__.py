@@ -1,6 +1,6 @@
 """`python -m trigger_engine`: the command line."""
 
-from trigger_engine.cli.main import main
+from trigger_engine._cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -1,40 +1,63 @@
-"""The whole error tree: every error that the package raises on purpose is a `TriggerEngineError`."""
+"""The errors of this package. Every error that it raises on purpose is a `TriggerEngineError`."""
 
 from __future__ import annotations
 
 from functools import partial
 
+__all__ = [
+    "BackendNotInstalled",
+    "BackendUnavailable",
+    "ConfigError",
+    "DeclarationError",
+    "InvocationCancelled",
+    "InvocationNotFound",
+    "LogReplaced",
+    "LogTrimmed",
+    "NothingStored",
+    "PayloadTooLarge",
+    "QueryError",
+    "RecordNotFound",
+    "ResultTimeout",
+    "RunnerLost",
+    "SerializationError",
+    "SyncInAsyncError",
+    "TaskFailed",
+    "TaskTimeout",
+    "TriggerEngineError",
+    "UnknownTask",
+]
+
 
 class TriggerEngineError(Exception):
-    """Root of every error of this package; a driver's own error stays as `__cause__`."""
+    """Base class of all errors of this package. A driver's own error is kept as `__cause__`."""
 
 
 class ConfigError(TriggerEngineError, ValueError):
-    """The configuration cannot be used; the message names the key, its source and the mend."""
+    """The configuration is invalid. The message names the key, its source and the fix."""
 
 
 class BackendNotInstalled(ConfigError):
-    """The configured backend's distribution is not installed; the message names what to install."""
+    """The distribution of the configured backend is not installed. The message names what to install."""
 
 
 class DeclarationError(TriggerEngineError, ValueError):
-    """A task or trigger is declared wrongly; raised where it is declared, with the mend."""
+    """A task or trigger declaration is invalid. Raised at the declaration; the message names the fix."""
 
 
 class UnknownTask(TriggerEngineError):
-    """A task id that nothing declares; the message suggests the nearest known id."""
+    """No task with this id is declared. The message suggests the closest known id."""
 
 
 class SerializationError(TriggerEngineError, TypeError):
-    """A value cannot be encoded or decoded; raised before anything is stored."""
+    """A value cannot be encoded or decoded. Raised before anything is stored."""
 
 
 class PayloadTooLarge(TriggerEngineError, ValueError):
-    """An encoded payload, argument set or result is over `max_payload_bytes`."""
+    """An encoded payload, result or set of arguments exceeds `max_payload_bytes`."""
 
 
 class ResultTimeout(TriggerEngineError, TimeoutError):
-    """`Invocation.result(timeout=…)` ran out; the invocation goes on."""
+    """`Invocation.result(timeout=…)` timed out. The invocation continues."""
 
 
 class TaskFailed(TriggerEngineError):
@@ -56,54 +79,54 @@ class TaskFailed(TriggerEngineError):
 
     @property
     def message(self) -> str:
-        """As `exception_message`."""
+        """The same as `exception_message`."""
         return self.exception_message
 
     def __reduce__(self) -> tuple[partial[TaskFailed], tuple[()]]:
-        # Exceptions are pickled with their positional arguments, which this one does not take.
+        # By default exceptions are pickled with positional arguments, but this class takes keywords only.
         names = ("invocation_id", "task_id", "exception_type", "exception_message", "traceback")
         return partial(TaskFailed, **{name: getattr(self, name) for name in names}), ()
 
 
 class TaskTimeout(TriggerEngineError):
-    """A task ran longer than its `timeout`; the invocation ends FAILED (or RETRY) with this type."""
+    """A task ran longer than its `timeout`. The attempt fails with this exception type."""
 
 
 class InvocationCancelled(TriggerEngineError):
-    """The invocation whose result was asked for was cancelled."""
+    """The invocation was cancelled, so it has no result."""
 
 
 class InvocationNotFound(TriggerEngineError):
-    """No invocation with that id is in the log (unknown, or trimmed by retention)."""
+    """The log has no invocation with this id: it is unknown, or retention removed it."""
 
 
 class RecordNotFound(TriggerEngineError, LookupError):
-    """History has no event, trigger run or other record with that id (unknown, or purged by retention)."""
+    """The history has no record with this id: it is unknown, or retention removed it."""
 
 
 class QueryError(TriggerEngineError, ValueError):
-    """A question to history that cannot be answered: a time without a zone, a wrong limit, a foreign cursor."""
+    """A history query has an invalid argument, such as a naive datetime, a limit out of range or a foreign cursor."""
 
 
 class RunnerLost(TriggerEngineError):
-    """The invocation took its runner down more than `max_recoveries` times and was given up."""
+    """The runner of the invocation was lost more than `max_recoveries` times. It is not run again."""
 
 
 class SyncInAsyncError(TriggerEngineError, RuntimeError):
-    """`app.sync` was called on a thread that runs an event loop; await the call on the app instead."""
+    """`app.sync` was called in a thread that runs an event loop. Await the same method of the app instead."""
 
 
 class BackendUnavailable(TriggerEngineError, ConnectionError):
-    """The backend cannot be reached or used now; the message names it and the next step."""
+    """The backend cannot be reached or used. The message names the backend and the next step."""
 
 
 class NothingStored(BackendUnavailable):
-    """As BackendUnavailable, and certain: the call has had no effect and never will have one."""
+    """The backend is unavailable, and the call certainly had no effect and never will."""
 
 
 class LogReplaced(TriggerEngineError):
-    """The log is not the one that was being read (restored, replaced or failed over): read it from the start."""
+    """The log was restored, replaced or failed over while it was being read. Read it from the start."""
 
 
 class LogTrimmed(TriggerEngineError):
-    """The position to read from was removed by retention: start from the newest checkpoint."""
+    """Retention removed the entry at the requested position. Start from the newest checkpoint."""

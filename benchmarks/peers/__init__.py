@@ -1,45 +1,41 @@
-"""What do other task queues make of the same work, on the same machine, in the same run?
+"""How fast are other task queues at the same work, on the same machine, in the same session?
 
-The best of them stands beside trigger-engine: plain tasks on SQLite, with a worker in a process of its own. On the
-server of a backend, with a leader and a worker in processes of their own, whole runs of events stand beside the plain
-tasks of one peer.
+The best of them stands beside trigger-engine for plain tasks on SQLite. On the server of a backend, whole runs of
+events stand beside the plain tasks of one peer.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from statistics import median
 from subprocess import CalledProcessError
 
-from benchmarks.end_to_end import Work, events_in_three_processes, events_in_two_processes, rate_of
-from benchmarks.harness import Figure, in_loop, runs_of
+from benchmarks.end_to_end import in_processes, rate_of
+from benchmarks.harness.measuring import Figure, runs_of
+from benchmarks.harness.servers import BACKENDS, place_of
+from benchmarks.harness.stores import SQLITE
 from benchmarks.peers.environments import runnable
 from benchmarks.peers.running import PEERS, NotMeasured, rate
-from benchmarks.servers import BACKENDS, serving
-from benchmarks.stores import SQLITE, Place
-from benchmarks.tasks import tasks_in_two_processes
+from benchmarks.tasks import enqueue
 
 PYTHON = "python3.12"
 NAMES = tuple(dict.fromkeys(peer.name for peer in PEERS))
-_SMALL = 100
-_OURS = 20_000
+_SMALL, _OURS = 100, 20_000
 _COMPARED = "saq"
-"""Whose plain tasks stand beside whole runs of events on a server."""
+"""Its plain tasks stand beside whole runs of events on a server."""
+
+_TASKS, _RUNS = "trigger-engine, beside the best of the others", "trigger-engine, event to finished run"
 
 
 def measure(*, small: bool, names: Sequence[str] = NAMES, python: str = PYTHON) -> Iterator[Figure]:
-    """Each peer, then this project beside the best of them; they take turns, so that a busy minute hits all.
-
-    A peer that fails is told of and left out. Raises NoPython.
+    """Peers and this project take turns, so that other load on the machine affects all. A peer that fails is reported
+    and left out. Raises NoPython.
     """
     runnable(python)
     peers = [peer for peer in PEERS if peer.name in names]
-    count = _SMALL if small else _OURS
     found: dict[str, list[float]] = {peer.case: [] for peer in peers}
-    tasks: list[float] = []
-    runs: list[float] = []
-    on_servers: dict[str, list[float]] = {}
     for _ in range(runs_of(small=small)):
         for peer in tuple(peers):
             try:
@@ -47,34 +43,33 @@ def measure(*, small: bool, names: Sequence[str] = NAMES, python: str = PYTHON) 
             except (NotMeasured, CalledProcessError) as exc:
                 print(f"{peer.case}: not measured, {exc}", file=sys.stderr)
                 peers.remove(peer)
-        tasks.append(_rate(SQLITE, tasks_in_two_processes, count))
-        runs.append(_rate(SQLITE, events_in_two_processes, count))
-        for backend in BACKENDS:
-            with serving(backend) as place:
-                on_servers.setdefault(place.label, []).append(_rate(place, events_in_three_processes, count))
+        for case, one in _ours(_SMALL if small else _OURS):
+            found.setdefault(case, []).append(one)
     for peer in peers:
         yield Figure("peers", peer.case, peer.unit, tuple(found[peer.case]))
-    for unit, ours, case in (
-        ("tasks/s", tasks, "trigger-engine, beside the best of the others"),
-        ("runs/s", runs, "trigger-engine, event to finished run"),
-    ):
+
+    def figure(case: str, unit: str, other: str | None, what: str) -> Figure:
+        beside = tuple(found[other]) if other is not None else ()
+        return Figure("peers", case, unit, tuple(found[case]), beside, what if beside else "")
+
+    for case, unit in ((_TASKS, "tasks/s"), (_RUNS, "runs/s")):
         same = [peer for peer in peers if peer.unit == unit]
         best = max(same, key=lambda peer: median(found[peer.case]), default=None)
-        yield Figure(
-            "peers", case, unit, tuple(ours), tuple(found[best.case]) if best else (), best.name if best else ""
-        )
-    compared = next((peer for peer in peers if peer.name == _COMPARED), None)
-    for label, rates in on_servers.items():
-        yield Figure(
-            "peers",
-            f"trigger-engine on {label}, event to finished run",
-            "runs/s",
-            tuple(rates),
-            tuple(found[compared.case]) if compared else (),
-            f"plain tasks of {_COMPARED}" if compared else "",
-        )
+        yield figure(case, unit, best.case if best else None, best.name if best else "")
+    compared = next((peer.case for peer in peers if peer.name == _COMPARED), None)
+    for backend in BACKENDS.values():
+        yield figure(_on_server(backend.label), "runs/s", compared, f"plain tasks of {_COMPARED}")
 
 
-def _rate(place: Place, work: Work, count: int) -> float:
-    with place.fresh() as store:
-        return in_loop(rate_of(work, store, count))
+def _ours(count: int) -> Iterator[tuple[str, float]]:
+    """The rates of this project, by case."""
+    yield _TASKS, rate_of(SQLITE, partial(in_processes, call=enqueue), count)
+    yield _RUNS, rate_of(SQLITE, in_processes, count)
+    for name in BACKENDS:
+        with place_of(name) as place:
+            assert place is not None
+            yield _on_server(place.label), rate_of(place, partial(in_processes, runners=(False, True)), count)
+
+
+def _on_server(label: str) -> str:
+    return f"trigger-engine on {label}, event to finished run"

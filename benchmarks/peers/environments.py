@@ -12,20 +12,20 @@ ENVIRONMENTS = HERE.parents[1] / ".bench-peers"
 
 
 class NoPython(Exception):
-    """The Python that the environments want is not here, or does not run."""
+    """The Python of the environments is missing or does not run."""
 
 
 def runnable(python: str) -> str:
-    """The first on PATH that runs: a shim of a version that is not active does not. Raises NoPython."""
-    words = ""
+    """The first on PATH that runs; a shim of an inactive version does not. Raises NoPython."""
+    errors = ""
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         if (found := which(python, path=folder)) is None:
             continue
-        asked = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
-        if asked.returncode == 0:
+        tried = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
+        if tried.returncode == 0:
             return found
-        words += f"\n{found}: {(asked.stderr or asked.stdout).strip()}"
-    raise NoPython(f"peers run on {python}, and none here runs: name one with --peer-python{words}")
+        errors += f"\n{found}: {(tried.stderr or tried.stdout).strip()}"
+    raise NoPython(f"peers run on {python}, and none here runs: name another with --peer-python{errors}")
 
 
 def environment(name: str, python: str) -> Path:
@@ -36,14 +36,7 @@ def environment(name: str, python: str) -> Path:
     wanted = requirements.read_text(encoding="utf-8")
     if not installed.exists() or installed.read_text(encoding="utf-8") != wanted:
         subprocess.run([runnable(python), "-m", "venv", "--clear", folder], check=True)
-        pip: list[str | Path] = [
-            folder / "bin" / "python",
-            "-m",
-            "pip",
-            "--disable-pip-version-check",
-            "install",
-            "--quiet",
-        ]
-        subprocess.run([*pip, "--requirement", requirements], check=True)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        subprocess.run([*pip, "--requirement", str(requirements)], check=True)
         installed.write_text(wanted, encoding="utf-8")
     return folder / "bin"

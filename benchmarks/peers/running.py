@@ -6,28 +6,29 @@ import contextlib
 import os
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.harness.measuring import fresh_folder
+from benchmarks.harness.servers import private_url
 from benchmarks.peers.environments import HERE, environment
-from benchmarks.peers.valkey import valkey
 
 PROGRAMS = HERE / "programs"
 _PATIENCE = 300.0
 _STARTS = 3
 _START_PATIENCE = 30.0
-"""Seconds after which a worker is started anew, so often at most: a peer may lose what it was sent while it started."""
+"""Seconds until a worker is started again, which may lose a task that was sent while it started."""
+
 _ON_REDIS, _ON_SQLITE = "Redis", "SQLite, FULL"
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A peer. `worker`: its command, the first word a program of its environment; `tasks`: how many are measured.
+    """A peer. `worker`: its command, whose first word is a program of its environment; `tasks`: how many are measured.
 
-    `producer`: further words for its producer, such as what it is to produce.
+    `producer`: further arguments of its producer, such as what to produce.
     """
 
     name: str
@@ -65,91 +66,77 @@ PEERS = (
 
 
 class NotMeasured(Exception):
-    """A peer's program failed, or did not do its work in time; with its last words."""
+    """A program of a peer failed or took too long; with the end of its output."""
 
 
 class _NotReady(NotMeasured):
-    """The worker runs, but not the first task that it was sent."""
+    """The worker runs, but has not run the first task that it was sent."""
 
 
 def rate(peer: Peer, tasks: int, python: str) -> float:
-    """Tasks a second, from the first call to the end of the last. Raises NotMeasured, CalledProcessError, NoPython."""
+    """Tasks per second, from the first call to the end of the last task.
+
+    Raises NotMeasured, CalledProcessError, NoPython.
+    """
     for _ in range(_STARTS - 1):
         with contextlib.suppress(_NotReady):
-            return _rate_of_one_start(peer, tasks, python)
-    return _rate_of_one_start(peer, tasks, python)
+            return _rate(peer, tasks, python)
+    return _rate(peer, tasks, python)
 
 
-def _rate_of_one_start(peer: Peer, tasks: int, python: str) -> float:
+def _rate(peer: Peer, tasks: int, python: str) -> float:
     programs = environment(peer.name, python)
-    with tempfile.TemporaryDirectory(prefix="trigger-engine-peer-") as name:
-        folder = Path(name)
-        if peer.store != _ON_REDIS:
-            return _rate(peer, tasks, programs, folder, url="")
-        data = folder / "valkey"
-        data.mkdir()
-        with valkey(data, python) as url:
-            return _rate(peer, tasks, programs, folder, url)
-
-
-def _rate(peer: Peer, tasks: int, programs: Path, folder: Path, url: str) -> float:
-    surroundings = {
-        **os.environ,
-        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(PROGRAMS),
-        "PEER_FOLDER": str(folder),
-        "PEER_TASKS": str(tasks),
-        "PEER_REDIS": url,
-    }
-    worker_program, *words = peer.worker.split()
-    with (folder / "output").open("wb") as output:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(fresh_folder())
+        variables = {
+            **os.environ,
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(PROGRAMS),
+            "PEER_FOLDER": str(folder),
+            "PEER_TASKS": str(tasks),
+            "PEER_REDIS": stack.enter_context(private_url("redis")) if peer.store == _ON_REDIS else "",
+        }
+        program, *words = peer.worker.split()
+        output = stack.enter_context((folder / "output").open("wb"))
         worker = subprocess.Popen(
-            [programs / worker_program, *words],
+            [programs / program, *words],
             cwd=PROGRAMS,
-            env=surroundings,
+            env=variables,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
-    try:
+        stack.callback(_end, worker)
         produce = [str(programs / "python"), "producer.py", peer.name]
-        _run([*produce, "warm-up", *peer.producer], surroundings)
+        _run([*produce, "warm-up", *peer.producer], variables)
         _noted(folder, "ready", worker, _START_PATIENCE, late=_NotReady)
-        begun = float(_run([*produce, "produce", *peer.producer], surroundings))
-        return tasks / (_noted(folder, "finished", worker, _PATIENCE) - begun)
-    finally:
-        _end(worker)
+        begun = float(_run([*produce, "produce", *peer.producer], variables))
+        return tasks / (_noted(folder, "finished", worker, _PATIENCE, late=NotMeasured) - begun)
 
 
-def _run(command: Sequence[str], surroundings: dict[str, str]) -> str:
+def _run(command: Sequence[str], variables: dict[str, str]) -> str:
     done = subprocess.run(
-        command, cwd=PROGRAMS, env=surroundings, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        command, cwd=PROGRAMS, env=variables, capture_output=True, text=True, timeout=_PATIENCE, check=False
     )
     if done.returncode:
         raise NotMeasured(f"{' '.join(command)} ended with code {done.returncode}:\n{done.stderr[-2_000:]}")
     return done.stdout
 
 
-def _noted(
-    folder: Path,
-    name: str,
-    worker: subprocess.Popen[bytes],
-    patience: float,
-    late: type[NotMeasured] = NotMeasured,
-) -> float:
-    """When the worker noted something, seconds since 1970."""
+def _noted(folder: Path, name: str, worker: subprocess.Popen[bytes], patience: float, late: type[NotMeasured]) -> float:
+    """When the worker wrote the file of this name, in seconds since 1970."""
     deadline = time.monotonic() + patience
     while not (folder / name).exists():
         ended = worker.poll() is not None
         if ended or time.monotonic() > deadline:
-            words = (folder / "output").read_text()[-2_000:]
-            raise (NotMeasured if ended else late)(f"the worker is not {name}:\n{words}")
+            printed = (folder / "output").read_text()[-2_000:]
+            raise (NotMeasured if ended else late)(f"the worker is not {name}:\n{printed}")
         time.sleep(0.01)
     return float((folder / name).read_text())
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:
-    """Ends the worker and what it has started."""
+    """Kills the worker and the processes that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(worker.pid, signal.SIGKILL)
     worker.wait()

@@ -1,1 +1,1 @@
-"""An hour of mixed load on one SQLite file, to see that nothing grows: `python -m benchmarks.soak`."""
+"""An hour of mixed load that must leave everything flat: `python -m benchmarks.soak`."""

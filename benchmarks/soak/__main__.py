@@ -1,27 +1,25 @@
-"""`python -m benchmarks.soak`: a soak, and exit code 1 unless all is flat and its audits are green."""
+"""`python -m benchmarks.soak`: exits with 1 unless every series is flat and all audits pass."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import fresh_folder
-from benchmarks.machine import machine
-from benchmarks.servers import BACKENDS, private_server
+from benchmarks.harness.measuring import fresh_folder
+from benchmarks.harness.results import machine
+from benchmarks.harness.servers import BACKENDS, private_server
 from benchmarks.soak.result import is_good, page, result_of, write
 from benchmarks.soak.running import EMITTERS, RUNNERS, soak
 
 
 @contextmanager
 def store_of(backend: str | None) -> Iterator[Mapping[str, Any]]:
-    """The keywords of an app, but its id, on a server or a file of its own."""
+    """Keyword arguments, without `app_id`, of an app on a new server or file."""
     if backend is not None:
         with private_server(backend) as settings:
             yield settings
@@ -32,7 +30,7 @@ def store_of(backend: str | None) -> Iterator[Mapping[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60.0, help="how long (default: an hour)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="duration (default: an hour)")
     parser.add_argument("--rate", type=float, default=60.0, help="events a second (default: 60)")
     parser.add_argument("--retention", type=float, default=5.0, help="minutes that entries are kept (default: 5)")
     parser.add_argument("--keep", type=Path, help="folder for soak.json, soak.svg and soak.md, such as docs")
@@ -46,26 +44,23 @@ def main() -> None:
         "retention_minutes": options.retention,
     }
     ran_on = machine()
-    # So that ending the soak ends its processes.
+    # So that SIGTERM also ends the processes of the soak.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with tempfile.TemporaryDirectory(prefix="trigger-engine-soak-") as folder, store_of(options.backend) as settings:
-        # What this process reads of the history is thrown away, too.
-        os.environ["XDG_CACHE_HOME"] = str(Path(folder, "cache"))
+    with fresh_folder() as folder, store_of(options.backend) as settings:
         measured = soak(
-            Path(folder),
+            folder,
             {"app_id": "soak", **settings},
             minutes=options.minutes,
             rate=options.rate,
             retention_minutes=options.retention,
-            tell=lambda text: print(text, file=sys.stderr, end="\r" if sys.stderr.isatty() else "\n"),
         )
     result = result_of(measured, ran_on, load)
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
         write(result, options.keep)
     print(page(result))
-    for offence in result["first_offences"]:
-        print(offence)
+    for violation in result["first_violations"]:
+        print(violation)
     sys.exit(0 if is_good(result) else 1)
 
 

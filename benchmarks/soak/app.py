@@ -1,4 +1,4 @@
-"""The app under soak: every kind of condition, filter and task, with retention of a few minutes."""
+"""The app under soak: every kind of condition, filter and task, with a retention of minutes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trigger_engine import EventContext, ExceptionContext, ResultContext, Trigge
 
 RETENTION_MINUTES = float(os.environ.get("SOAK_RETENTION_MINUTES", "5"))
 CONCURRENCY = 10
-"""So few that the pools of threads, which grow when all of theirs are busy, are soon as large as they may be."""
+"""Few enough that thread pools soon grow to their limit."""
 
 _DAY_MINUTES = 1440
 
@@ -62,7 +62,7 @@ def does_not_fit(ctx: EventContext) -> dict[str, Any]:
 
 @app.task(triggers=TriggerBuilder().on_event("order", {"country": "FI"}).with_args_from_event(number_of))
 async def take_order(number: int) -> int:
-    """The head of a chain."""
+    """Begins a chain."""
     await app.emit_event("shipped", {"number": number, "at": "depot"})
     return number
 
@@ -74,7 +74,7 @@ async def review(number: int) -> None:
 
 @app.task(triggers=TriggerBuilder().on_event("shipped").with_args_from_event(number_of), max_retries=2)
 async def deliver(number: int) -> int:
-    """Now and then it fails, and succeeds later or never."""
+    """Sometimes fails, and then succeeds later or never."""
     if number % 10 == 0 or (number % 5 == 0 and int(time.time()) % 2):
         raise ConnectionError(f"no van for {number}")
     return number
@@ -137,7 +137,7 @@ def every_five_seconds_in_a_thread() -> None: ...
 
 @app.task
 async def call_another(number: int) -> int:
-    """Calls a task, and waits for what it returns."""
+    """Calls a task and waits for its result."""
     return int(await (await double(number)).result(timeout=60))
 
 

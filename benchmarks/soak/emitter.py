@@ -17,7 +17,7 @@ _PAYLOAD_SIZES = (0, 50, 200, 2_000)
 
 
 def events(first: int) -> Iterator[Event]:
-    """An endless mixture; the numbers rise from `first`."""
+    """An endless mixture, numbered from `first`."""
     for number in itertools.count(first):
         filling = "x" * _PAYLOAD_SIZES[number % len(_PAYLOAD_SIZES)]
         payload = {"number": number, "filling": filling}
@@ -40,7 +40,7 @@ def events(first: int) -> Iterator[Event]:
 
 
 async def emit(mixture: Iterator[Event], rate: float) -> None:
-    """Half of the events one at a time, the other half in batches; falling behind, it does not catch up."""
+    """Emits half of the events one at a time, the other half in batches. Does not catch up when it is late."""
     for step in itertools.count():
         begun = asyncio.get_running_loop().time()
         now = list(itertools.islice(mixture, max(1, round(rate * _STEP))))
@@ -52,7 +52,7 @@ async def emit(mixture: Iterator[Event], rate: float) -> None:
 
 
 async def call() -> None:
-    """Calls, with the result awaited, cancelled, delayed, keyed or run again."""
+    """Calls tasks and awaits, cancels, delays or reruns them, some with idempotency keys."""
     for number in itertools.count():
         match number % 8:
             case 0:
@@ -86,9 +86,8 @@ async def run(first: int, rate: float) -> None:
             task.cancel()
         for outcome in await asyncio.gather(*work, return_exceptions=True):
             if not isinstance(outcome, asyncio.CancelledError):
-                raise RuntimeError("the load ended by itself") from (
-                    outcome if isinstance(outcome, BaseException) else None
-                )
+                cause = outcome if isinstance(outcome, BaseException) else None
+                raise RuntimeError("the load ended unexpectedly") from cause
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,25 +15,27 @@ from typing import Any, Self
 
 import psutil
 
-from benchmarks.soak import sampling
-
 ROOT = Path(__file__).resolve().parents[2]
 APP = "benchmarks.soak.app:app"
+MIB = 2**20
 _STOP_SECONDS = 60
 _EMITTERS_APART = 1_000_000_000
 
 
 class Load:
-    """Runners, emitters and a reader of one app; all are ended when it is left. `folder`: for what they print."""
+    """Runners, emitters and a reader of one app, killed at exit.
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], retention_minutes: float) -> None:
-        self.cache = Path(os.environ["XDG_CACHE_HOME"])
+    `folder`: for their output. `cache`: for the caches of their histories.
+    """
+
+    def __init__(self, folder: Path, cache: Path, settings: Mapping[str, Any], retention_minutes: float) -> None:
         self._output = (folder / "output").open("ab")
         self._environment = {
             **os.environ,
             "SOAK_SETTINGS": json.dumps(settings),
             "SOAK_RETENTION_MINUTES": str(retention_minutes),
             "PYTHONPATH": str(ROOT),
+            "XDG_CACHE_HOME": str(cache),
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -52,20 +55,19 @@ class Load:
         self._processes[name] = self._open(arguments)
 
     def start_runner(self, name: str) -> None:
-        """A runner, as the command line starts it."""
         self.start(name, "trigger_engine", "run", APP, "--log-level", "error")
 
     def start_emitter(self, index: int, rate: float) -> None:
-        """An emitter with numbers of its own."""
+        """Starts an emitter whose numbers no other one uses."""
         first = 1 + index * _EMITTERS_APART
         self.start(f"emitter {index + 1}", "benchmarks.soak.emitter", str(first), str(rate))
 
     def start_audit(self) -> subprocess.Popen[bytes]:
-        """An audit beside the load; its report, JSON, is what it prints."""
+        """Starts an audit, which prints its report as JSON."""
         return self._open(("trigger_engine", "audit", APP, "--json"), stdout=subprocess.PIPE)
 
     def stop(self, name: str) -> None:
-        """Ends a process as a supervisor would. Raises RuntimeError when it does not end well."""
+        """Ends a process with SIGTERM. Raises RuntimeError if it does not end, or fails."""
         process = self._processes.pop(name)
         process.send_signal(signal.SIGTERM)
         try:
@@ -77,22 +79,22 @@ class Load:
         if code not in {0, -signal.SIGTERM, 128 + signal.SIGTERM}:
             raise RuntimeError(f"{name} ended with code {code}:\n{self.printed()}")
 
-    def names(self, prefix: str) -> list[str]:
-        """Those that run, by the beginning of their names."""
-        return [name for name in self._processes if name.startswith(prefix)]
+    def names(self, *prefixes: str) -> list[str]:
+        """The names of running processes that begin with one of these."""
+        return [name for name in self._processes if name.startswith(prefixes)]
 
     def sample(self, names: list[str]) -> Mapping[str, float]:
-        """What these processes use. Raises RuntimeError when one of them has ended."""
+        """What these processes use. Raises RuntimeError if one of them has ended."""
         found: dict[str, float] = {}
         for name in names:
             process = self._processes[name]
             if process.poll() is not None:
                 raise RuntimeError(f"{name} has ended with code {process.returncode}:\n{self.printed()}")
-            found |= sampling.of_process(name, psutil.Process(process.pid))
+            found |= usage(name, psutil.Process(process.pid))
         return found
 
     def printed(self) -> str:
-        """The end of what the processes have printed."""
+        """The end of the processes' output."""
         self._output.flush()
         return Path(self._output.name).read_text(encoding="utf-8", errors="replace")[-8_000:]
 
@@ -105,3 +107,21 @@ class Load:
             stdout=self._output if stdout is None else stdout,
             stderr=self._output,
         )
+
+
+def usage(name: str, process: psutil.Process) -> dict[str, float]:
+    """Memory, descriptors and threads of a process, and its children. Raises psutil.NoSuchProcess."""
+    with process.oneshot():
+        found = {
+            f"{name}: memory, MiB": process.memory_info().rss / MIB,
+            f"{name}: file descriptors": float(process.num_fds()),
+            f"{name}: threads": float(process.num_threads()),
+        }
+    if children := process.children(recursive=True):
+        rss = 0.0
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                rss += child.memory_info().rss / MIB
+        found[f"{name}: child processes"] = len(children)
+        found[f"{name}: memory of child processes, MiB"] = rss
+    return found

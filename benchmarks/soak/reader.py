@@ -1,4 +1,4 @@
-"""Reads the history again and again, held open and opened anew: `python -m benchmarks.soak.reader`, until SIGTERM."""
+"""Reads the history every second and reopens it every minute: `python -m benchmarks.soak.reader`, until SIGTERM."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 import signal
 
 from benchmarks.soak.app import app
-from trigger_engine.history import History
+from trigger_engine._readmodel.history import History
 
 _PAUSE = 1.0
 _HELD_FOR = 60
 
 
-async def ask(history: History) -> None:
-    """A little of everything."""
+async def read(history: History) -> None:
+    """Uses most queries once."""
     await history.overview()
     events = await history.events(matched=True, limit=20)
     await history.events(text="depot", limit=5)
@@ -36,7 +36,7 @@ async def run() -> None:
         while not stopped.is_set():
             async with app.history() as history:
                 for _ in range(_HELD_FOR):
-                    await ask(history)
+                    await read(history)
                     try:
                         await asyncio.wait_for(stopped.wait(), _PAUSE)
                     except TimeoutError:

@@ -1,49 +1,62 @@
-"""The verdict on a soak, its file, its page and its plot."""
+"""What a soak measured, its verdict, its file, its page and its plot."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 from textwrap import fill
 from typing import Any
 
-from benchmarks.plot import Chart, Line, line_charts
+from benchmarks.harness.plot import Chart, line_charts
 from benchmarks.soak.flatness import CHANCE, FEWEST, TOLERANCE, Flatness, flatness
-from benchmarks.soak.running import Measured
 
+RATE = "work: entries a second"
 _MADE = "<!-- made by `nox -s soak`: edit benchmarks/soak/result.py instead -->"
-_RATES = "work: entries a second"
 _KEPT_FOR_A_TIME = ("log: entries", "log: idempotency keys", "log: invocations")
-"""What retention leaves of the newest work: there is more of it when more is done."""
+"""What retention leaves of recent work, so there is more of it when more is done."""
 
 _PLOTTED = ("MiB", "entries", "checkpoints", "descriptors", "threads", "ended", "second")
 _SERIES_KEPT = 120
-"""Points of each series that the file keeps."""
+"""Points of each series in the file."""
+
+Series = Mapping[str, Sequence[tuple[float, float]]]
+"""Points (minute, value) by name."""
 
 
-def judged(series: Mapping[str, Sequence[tuple[float, float]]], *, retention_minutes: float) -> dict[str, Flatness]:
-    """By name. The rate of work is shown, not judged."""
-    rates = series.get(_RATES, ())
-    return {
-        name: flatness(
-            [time for time, _ in points],
-            [
-                value * (_share_of_usual_work(time, rates, retention_minutes) if name in _KEPT_FOR_A_TIME else 1.0)
-                for time, value in points
-            ],
-            grain=_grain(name),
-        )
-        for name, points in sorted(series.items())
-        if name != _RATES
-    }
+@dataclass(slots=True)
+class Measured:
+    """`left_open`: invocations that never ended; `audits_too_late`: audits that missed entries already removed."""
+
+    seconds: float = 0.0
+    entries: int = 0
+    left_open: int = 0
+    audits: int = 0
+    audits_too_late: int = 0
+    violations: dict[str, int] = field(default_factory=dict)
+    first_violations: list[Any] = field(default_factory=list)
+    series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
 
-def _share_of_usual_work(minute: float, rates: Sequence[tuple[float, float]], retention_minutes: float) -> float:
-    """The mean rate of work, divided by that of the time whose work is kept then; 1 where nothing is known of it."""
+def evaluated(series: Series, *, retention_minutes: float) -> dict[str, Flatness]:
+    """The flatness of each series by name, except of the rate of work."""
+    rates = series.get(RATE, ())
+    found = {}
+    for name, points in sorted(series.items()):
+        if name != RATE:
+            scaled = [
+                value * (_usual_share(minute, rates, retention_minutes) if name in _KEPT_FOR_A_TIME else 1.0)
+                for minute, value in points
+            ]
+            found[name] = flatness([minute for minute, _ in points], scaled, grain=_grain(name))
+    return found
+
+
+def _usual_share(minute: float, rates: Sequence[tuple[float, float]], retention_minutes: float) -> float:
+    """The mean rate of work divided by the rate of the work that is kept at this minute; 1 if that is unknown."""
     kept = [rate for time, rate in rates if minute - retention_minutes <= time <= minute]
     if not kept or not any(kept):
         return 1.0
@@ -51,27 +64,23 @@ def _share_of_usual_work(minute: float, rates: Sequence[tuple[float, float]], re
 
 
 def result_of(measured: Measured, machine: Mapping[str, Any], load: Mapping[str, Any]) -> dict[str, Any]:
-    """All that is worth keeping, as JSON values."""
+    """The file of a soak, as JSON values."""
     series = {name: _thinned(points) for name, points in sorted(measured.series.items())}
+    counts = {name: value for name, value in asdict(measured).items() if name not in {"seconds", "series"}}
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": dict(machine),
         "load": dict(load),
         "minutes": round(measured.seconds / 60, 2),
-        "entries": measured.entries,
-        "left_open": measured.left_open,
-        "audits": measured.audits,
-        "audits_too_late": measured.audits_too_late,
-        "offences": measured.offences,
-        "first_offences": measured.first_offences,
+        **counts,
         **verdicts_of(series, load),
         "series": series,
     }
 
 
-def verdicts_of(series: Mapping[str, Sequence[tuple[float, float]]], load: Mapping[str, Any]) -> dict[str, Any]:
-    """What follows from the samples that are kept, as JSON values."""
-    verdicts = judged(series, retention_minutes=load["retention_minutes"])
+def verdicts_of(series: Series, load: Mapping[str, Any]) -> dict[str, Any]:
+    """What follows from the samples in the file, as JSON values."""
+    verdicts = evaluated(series, retention_minutes=load["retention_minutes"])
     return {
         "flat": all(verdict.flat for verdict in verdicts.values()),
         "verdicts": {name: _rounded(verdict) for name, verdict in verdicts.items()},
@@ -84,8 +93,10 @@ def _rounded(verdict: Flatness) -> dict[str, Any]:
 
 
 def is_good(result: Mapping[str, Any]) -> bool:
-    """Flat, all work ended, every entry seen by an audit, and nothing off."""
-    return bool(result["flat"] and not result["offences"] and not result["left_open"] and not result["audits_too_late"])
+    """True if all is flat, all work ended, and audits saw every entry and found nothing."""
+    return bool(
+        result["flat"] and not result["violations"] and not result["left_open"] and not result["audits_too_late"]
+    )
 
 
 def write(result: Mapping[str, Any], folder: Path) -> None:
@@ -98,13 +109,13 @@ def write(result: Mapping[str, Any], folder: Path) -> None:
 
 
 def plot(result: Mapping[str, Any]) -> str:
-    """Each series that is worth a picture, with its verdict."""
+    """The series worth a picture, with their verdicts."""
     charts = []
     for name, series in result["series"].items():
         if any(word in name for word in _PLOTTED):
             verdict = result["verdicts"].get(name)
             note = "" if verdict is None else "flat" if verdict["flat"] else "NOT FLAT"
-            charts.append(Chart(name, [Line(name, [(x, y) for x, y in series])], note=note))
+            charts.append(Chart(name, series, note=note))
     return line_charts(f"Soak: {result['minutes']:.0f} minutes, {result['entries']:,} entries", charts, columns=3)
 
 
@@ -117,22 +128,22 @@ def page(result: Mapping[str, Any]) -> str:
 
 def _texts(result: Mapping[str, Any]) -> list[str]:
     load, machine = result["load"], result["machine"]
-    what = f"""{result["minutes"]:.0f} minutes of mixed load on {load["store"]}: {load["runners"]} runners and a third
-        one that comes and goes, {load["emitters"]} processes that emit {load["events_a_second"]:g} events a second
-        together and call tasks beside, and one that reads the history every second. Entries are kept for
+    what = f"""{result["minutes"]:.0f} minutes of mixed load on {load["store"]}: {load["runners"]} runners, a third one
+        that comes and goes, {load["emitters"]} processes that emit {load["events_a_second"]:g} events a second together
+        and call tasks, and one that reads the history every second. Entries are kept for
         {load["retention_minutes"]:g} minutes. The load has filters, ANDs over events and over one task, ORs, schedules,
         chains, retries, failures, rejected runs, delays, cancels, reruns and keys; tasks run on the event loop, in
         threads and in child processes."""
-    verdict = f"""**{"Flat" if result["flat"] else "Not flat"}**. A series is not flat when it rises by more than
-        {TOLERANCE:.0%} of its level over the second half of the run, and has a trend. The rise is the median of the
-        slopes between all pairs of samples, of which there must be {FEWEST}; less than two descriptors or files, ten
-        threads (a pool grows to its limit when all of its threads are busy), or one MiB, is none. It has a trend when
-        a series without one would show as much in less than {CHANCE:.0%} of all cases (Mann and Kendall). Entries,
-        keys and invocations that are kept for a time are more when more is done: these are judged as they would be if
-        the work of that time had been done at the mean rate of the run."""
-    audits = f"""{result["entries"]:,} entries were written, and {result["left_open"]} invocations were left open.
-        {result["audits"]} audits went along: {result["audits_too_late"]} came after entries had gone that none had
-        seen, {sum(result["offences"].values()):,} things were off."""
+    verdict = f"""**{"Flat" if result["flat"] else "Not flat"}**. A series is not flat if it rises by more than
+        {TOLERANCE:.0%} of its level over the second half of the run, and has a trend. The rise is the median slope
+        between all pairs of samples, of which there must be {FEWEST}. Rises of less than two descriptors or files, ten
+        threads (a pool grows to its limit when all of its threads are busy) or one MiB do not count. There is a trend
+        if a series without one would rise as much in less than {CHANCE:.0%} of all cases (Mann-Kendall test). Entries,
+        keys and invocations that are kept for a time grow with the rate of work, so they are scaled to the mean rate of
+        the run."""
+    audits = f"""{result["entries"]:,} entries were written, and {result["left_open"]} invocations never ended.
+        {result["audits"]} audits ran during the load: {result["audits_too_late"]} began after entries were removed that
+        no audit had seen, and {sum(result["violations"].values()):,} violations were found."""
     where = f"""Measured {result["measured_at"][:10]} at commit `{machine["commit"]}`: Python {machine["python"]},
         SQLite {machine["sqlite"]}, {machine["cpus"]} cores ({machine["processor"]}), shared with other work."""
     return [" ".join(text.split()) for text in (what, verdict, audits, where)]
@@ -148,7 +159,7 @@ def _table(verdicts: Mapping[str, Any]) -> list[str]:
 
 
 def _grain(name: str) -> float:
-    """What is nothing for this kind: some pages of memory, a pool of threads that grows to its limit, a burst."""
+    """A rise that does not matter for this kind of series, such as pages of memory, or a pool of threads."""
     if name.endswith("MiB"):
         return 1.0
     if name.endswith("KiB"):

@@ -1,4 +1,4 @@
-"""The digest of an edition: its articles as one Markdown document, and as a web page."""
+"""The digest of an edition: all articles in one Markdown document and one web page."""
 
 from __future__ import annotations
 
@@ -45,24 +45,24 @@ def digest_markdown(edition: str, articles: Sequence[Article]) -> str:
 
 
 def digest_html(edition: str, markdown: str) -> str:
-    """A digest as a page of its own; what looks like HTML in a document stays text."""
+    """A digest as a complete HTML page. HTML in a document is escaped."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
     return PAGE.format(title=escape(edition), body=body)
 
 
 def write_digest(folder: Path, edition: str, articles: Sequence[Article]) -> list[Path]:
-    """Writes `digest.md` and `digest.html`, each whole or not at all, and returns their paths."""
+    """Writes `digest.md` and `digest.html` atomically, and returns their paths."""
     markdown = digest_markdown(edition, articles)
     pages = {"digest.md": markdown, "digest.html": digest_html(edition, markdown)}
-    return [write_whole(folder / name, page) for name, page in pages.items()]
+    return [write_atomically(folder / name, page) for name, page in pages.items()]
 
 
-def write_whole(path: Path, text: str) -> Path:
-    """Writes a file so that nobody ever sees a part of it, also when the same is written twice at once."""
+def write_atomically(path: Path, text: str) -> Path:
+    """Writes a file atomically, also if the same file is written twice at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(text, encoding="utf-8")
-    return unfinished.replace(path)
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_text(text, encoding="utf-8")
+    return partial.replace(path)
 
 
 def _section(article: Article) -> list[str]:
@@ -80,5 +80,5 @@ def _link(article: Article) -> str:
 
 
 def _text(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Escapes text for Markdown."""
     return re.sub(r"([\\`*_{}\[\]<>#|&~])", r"\\\1", text)

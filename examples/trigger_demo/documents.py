@@ -1,4 +1,4 @@
-"""Markdown documents: finding them in a folder, and reading one into an `Article`."""
+"""Finding Markdown documents in a folder, and reading them into `Article`s."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Placement = Literal["front", "inside"]
 
 
 class EnrichmentError(Exception):
-    """A document cannot become an article, and trying again will not help: somebody has to mend it."""
+    """A document cannot become an article until somebody fixes it; retrying does not help."""
 
 
 class BrokenFrontMatter(EnrichmentError):
@@ -38,7 +38,7 @@ class NotText(EnrichmentError):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document in a feed. `name`: its path inside the feed; `version`: a hash of its content."""
+    """A document in a feed. `name`: its path relative to the feed. `version`: a hash of its content."""
 
     path: str
     name: str
@@ -48,7 +48,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """What is worth knowing of a document. `links`: their targets, each once; `minutes`: reading time, 1 or more."""
+    """The facts about a document. `links`: the distinct link targets. `minutes`: reading time, at least 1."""
 
     path: str
     name: str
@@ -62,21 +62,21 @@ class Article:
 
 
 def find_documents(folder: Path, *, skip: Iterable[Path] = ()) -> list[Found]:
-    """Every Markdown document of a folder, by name; those at its top are for the front page.
+    """All Markdown documents of a folder, sorted by name. Those at its top level are for the front page.
 
-    Hidden folders, virtual environments, folders of tools and `skip` are passed over. Raises NotADirectoryError.
+    Skips hidden folders, virtual environments, tool folders and `skip`. Raises NotADirectoryError.
     """
     if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is not a folder: give the folder that holds the feed")
+        raise NotADirectoryError(f"{folder} is not a folder: pass the folder that contains the feed")
     skipped = {path.resolve() for path in skip}
     return sorted(_walk(folder.resolve(), skipped), key=_by_name)
 
 
 def read_article(path: Path, name: str) -> Article:
-    """The article that a document makes. Raises EnrichmentError for what must be mended, OSError."""
+    """Reads a document. Raises EnrichmentError if the document must be fixed, OSError if it cannot be read."""
     content = path.read_bytes()
     if len(content) > MAX_BYTES:
-        raise EnrichmentError(f"{name} has {len(content):,} bytes, an article has at most {MAX_BYTES:,}: split it")
+        raise EnrichmentError(f"{name} has {len(content):,} bytes, the limit is {MAX_BYTES:,}: split it")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -100,7 +100,7 @@ def read_article(path: Path, name: str) -> Article:
 
 
 def split_front_matter(text: str, name: str) -> tuple[dict[str, Any], str]:
-    """The facts at the start of a document, and the rest. Raises BrokenFrontMatter."""
+    """Splits a document into its front matter and its body. Raises BrokenFrontMatter."""
     parts = re.match(r"---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", text, re.DOTALL | re.MULTILINE)
     if parts is None:
         return {}, text
@@ -109,7 +109,7 @@ def split_front_matter(text: str, name: str) -> tuple[dict[str, Any], str]:
     except yaml.YAMLError as exc:
         raise BrokenFrontMatter(f"{name}: {_complaint(exc)}") from exc
     if not isinstance(facts, dict):
-        raise BrokenFrontMatter(f"{name}: between the --- lines stands {type(facts).__name__}, not `key: value` lines")
+        raise BrokenFrontMatter(f"{name}: the front matter is a {type(facts).__name__}, not `key: value` lines")
     return facts, text[parts.end() :]
 
 
@@ -129,8 +129,8 @@ def _walk(folder: Path, skipped: set[Path]) -> Iterator[Found]:
 
 
 def _is_searched(folder: Path, skipped: set[Path]) -> bool:
-    is_ours = not folder.name.startswith(".") and folder.name not in TOOL_FOLDERS and folder not in skipped
-    return is_ours and not (folder / "pyvenv.cfg").exists()
+    is_visible = not folder.name.startswith(".") and folder.name not in TOOL_FOLDERS and folder not in skipped
+    return is_visible and not (folder / "pyvenv.cfg").exists()
 
 
 def _found(path: Path, folder: Path) -> Found:

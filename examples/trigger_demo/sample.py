@@ -1,7 +1,7 @@
-"""The demo: starts a runner process, plays the producer, and tells what happens.
+"""The demo: starts a runner process, acts as the producer, and reports what happens.
 
 `python sample.py [FOLDER]`; FOLDER holds the Markdown documents of the feed, by default this repository.
-Exits 0 when every scenario happened, else 1.
+The exit code is 0 if every scenario succeeded, else 1.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from demo_run import DemoRun
     from narration import Outcome
-    from stage import Stage
 
 HERE = Path(__file__).resolve().parent
-STOPPING = 10.0
+STOP_TIMEOUT = 10.0
 BACKENDS = {
     "sqlite": "SQLiteTrigger",
     "redis": "RedisTrigger",
@@ -35,10 +35,10 @@ BACKENDS = {
 
 
 def main() -> int:
-    """Runs the demo; the tasks are imported once it is known where their output goes."""
+    """Runs the demo. Imports the tasks only after setting the environment that they read."""
     options = _options()
     if not options.feed.is_dir():
-        print(f"{options.feed} is not a folder: give the folder that holds the feed", file=sys.stderr)
+        print(f"{options.feed} is not a folder: pass the folder that contains the feed", file=sys.stderr)
         return 2
     output = options.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def main() -> int:
     if options.backend:
         os.environ["TRIGGER_ENGINE__TRIGGER_CLS"] = BACKENDS[options.backend]
     return asyncio.run(
-        perform(
+        run_demo(
             options.feed.resolve(),
             output,
             start_runner=not options.no_runner,
@@ -58,15 +58,15 @@ def main() -> int:
     )
 
 
-async def perform(
+async def run_demo(
     feed: Path, output: Path, *, start_runner: bool, patience: float, monitor_port: int | None = None
 ) -> int:
-    """Plays all scenarios on the store of `output`; returns the exit code.
+    """Runs all scenarios on the store in `output`; returns the exit code.
 
-    With a monitor, runner and monitor stay up until Ctrl-C.
+    With a monitor, the runner and the monitor stay up until Ctrl-C.
     """
+    from demo_run import DemoRun
     from narration import Narrator
-    from stage import Stage
     from tasks import app
 
     narrator = Narrator(Console())
@@ -77,7 +77,7 @@ async def perform(
         runner_process(log) as process,
         monitor_process(monitor_port, output / "monitor.log") as address,
     ):
-        stage = Stage(
+        demo = DemoRun(
             app=app,
             history=history,
             narrator=narrator,
@@ -87,40 +87,40 @@ async def perform(
             patience=patience,
             is_running=lambda: process is None or process.returncode is None,
         )
-        outcomes = await play(stage)
-        narrator.end(outcomes, stage.digest, log)
+        outcomes = await run_scenarios(demo)
+        narrator.end(outcomes, demo.digest, log)
         if address is not None:
             narrator.stay(address)
-            await interrupted()
-    stopped_well = process is None or process.returncode == 0
-    return 0 if stopped_well and all(outcome.happened for outcome in outcomes) else 1
+            await wait_for_interrupt()
+    stopped_cleanly = process is None or process.returncode == 0
+    return 0 if stopped_cleanly and all(outcome.succeeded for outcome in outcomes) else 1
 
 
-async def play(stage: Stage) -> list[Outcome]:
-    """Plays the scenarios in turn, up to the first that does not happen."""
+async def run_scenarios(demo: DemoRun) -> list[Outcome]:
+    """Runs the scenarios in order, up to the first that fails."""
+    from demo_run import ScenarioFailed
     from narration import Outcome
     from scenarios import SCENARIOS
-    from stage import DidNotHappen
 
     outcomes: list[Outcome] = []
     for number, scenario in enumerate(SCENARIOS, 1):
-        if outcomes and not outcomes[-1].happened:
+        if outcomes and not outcomes[-1].succeeded:
             outcomes.append(Outcome(scenario.title, scenario.shows, False, "not reached", 0.0))
             continue
-        begun = time.monotonic()
-        stage.narrator.begin(number, scenario.title, scenario.shows)
+        started = time.monotonic()
+        demo.narrator.begin(number, scenario.title, scenario.shows)
         try:
-            told, happened = await scenario.play(stage), True
-        except DidNotHappen as exc:
-            stage.narrator.failed(str(exc))
-            told, happened = "did not happen", False
-        outcomes.append(Outcome(scenario.title, scenario.shows, happened, told, time.monotonic() - begun))
+            summary, succeeded = await scenario.run(demo), True
+        except ScenarioFailed as exc:
+            demo.narrator.failed(str(exc))
+            summary, succeeded = "failed", False
+        outcomes.append(Outcome(scenario.title, scenario.shows, succeeded, summary, time.monotonic() - started))
     return outcomes
 
 
 @asynccontextmanager
 async def runner_process(log: Path | None) -> AsyncIterator[asyncio.subprocess.Process | None]:
-    """A runner in a process of its own, stopped at the end; with `log` None one runs in another terminal."""
+    """A runner in its own process, stopped at the end. With `log` None, a runner is up in another terminal."""
     if log is None:
         yield None
         return
@@ -136,7 +136,7 @@ async def runner_process(log: Path | None) -> AsyncIterator[asyncio.subprocess.P
 
 @asynccontextmanager
 async def monitor_process(port: int | None, log: Path) -> AsyncIterator[str | None]:
-    """The monitor in a process of its own, and its address; None without a port."""
+    """The monitor in its own process; gives its address, or None without a port."""
     if port is None:
         yield None
         return
@@ -149,16 +149,16 @@ async def monitor_process(port: int | None, log: Path) -> AsyncIterator[str | No
         )
         try:
             assert process.stdout is not None
-            said = (await process.stdout.readline()).decode()
-            if "http" not in said:
-                raise RuntimeError(f"the monitor did not start, {log} says why")
-            yield said[said.index("http") :].split()[0]
+            output_line = (await process.stdout.readline()).decode()
+            if "http" not in output_line:
+                raise RuntimeError(f"the monitor did not start: see {log}")
+            yield output_line[output_line.index("http") :].split()[0]
         finally:
             await _stop(process)
 
 
-async def interrupted() -> None:
-    """Returns at Ctrl-C or SIGTERM."""
+async def wait_for_interrupt() -> None:
+    """Waits for Ctrl-C or SIGTERM."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -172,14 +172,14 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         return
     process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), STOPPING)
+        await asyncio.wait_for(process.wait(), STOP_TIMEOUT)
     except TimeoutError:
         process.kill()
         await process.wait()
 
 
 def next_edition(output: Path) -> str:
-    """The name of this performance: one more than the folders of those before."""
+    """The name of this run's edition: one more than the highest number in `output`."""
     taken = [int(path.name.removeprefix("edition-")) for path in output.glob("edition-[0-9][0-9][0-9]")]
     edition = f"edition-{max(taken, default=0) + 1:03}"
     (output / edition).mkdir(parents=True)
@@ -187,19 +187,21 @@ def next_edition(output: Path) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="A media pipeline on triggers, narrated as it happens.")
+    parser = argparse.ArgumentParser(
+        description="A media pipeline built with triggers. Reports each step as it happens."
+    )
     parser.add_argument("feed", nargs="?", type=Path, default=HERE.parents[1], help="folder of Markdown documents")
-    parser.add_argument("--backend", choices=BACKENDS, help="where events are kept; else as pyproject.toml says")
-    parser.add_argument("--output", type=Path, default=HERE / "output", help="where the store and the digests go")
-    parser.add_argument("--patience", type=float, default=20.0, help="seconds that anything awaited may take")
-    parser.add_argument("--no-runner", action="store_true", help="a runner is up in another terminal")
+    parser.add_argument("--backend", choices=BACKENDS, help="where events are stored; default: see pyproject.toml")
+    parser.add_argument("--output", type=Path, default=HERE / "output", help="folder for the store and the digests")
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds to wait for each step")
+    parser.add_argument("--no-runner", action="store_true", help="use a runner in another terminal")
     parser.add_argument(
         "--monitor",
         nargs="?",
         const=8765,
         type=int,
         metavar="PORT",
-        help="show it all in a browser too, and stay up until Ctrl-C",
+        help="also serve the monitor, and stay up until Ctrl-C",
     )
     return parser.parse_args()
 

@@ -1,6 +1,6 @@
-"""A media pipeline: documents are found, enriched, announced, and gathered in a digest.
+"""A media pipeline: documents are found, enriched, announced, and collected in a digest.
 
-Every rule stands on the task that reacts; no task here calls another one.
+Each trigger is declared on the task that it starts. No task calls another one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from digest import write_digest, write_whole
+from digest import write_atomically, write_digest
 from documents import Article, EnrichmentError, Placement, find_documents, read_article
 
 from trigger_engine import (
@@ -33,7 +33,7 @@ WORTH_READING = 30
 
 @asynccontextmanager
 async def inbox(_: TriggerEngine) -> AsyncIterator[None]:
-    """What a runner needs before its first task: the folder that the schedule looks into."""
+    """Creates the folder that the schedule scans, before a runner's first task."""
     INBOX.mkdir(parents=True, exist_ok=True)
     yield
 
@@ -55,9 +55,9 @@ def feed_of(ctx: EventContext) -> dict[str, Any]:
     ]
 )
 async def ingest_feed(folder: str, edition: str) -> int:
-    """Emits one `article.found` for each document of a folder; a document that was found before is not news."""
+    """Emits one `article.found` for each document of a folder that was not found before."""
     found = await asyncio.to_thread(find_documents, OUTPUT / folder, skip=[OUTPUT])
-    news = [
+    events = [
         Event(
             "article.found",
             {"path": one.path, "name": one.name, "placement": one.placement, "edition": edition},
@@ -65,12 +65,12 @@ async def ingest_feed(folder: str, edition: str) -> int:
         )
         for one in found
     ]
-    await app.emit_events(news)
-    return len(news)
+    await app.emit_events(events)
+    return len(events)
 
 
 def document_of(ctx: EventContext) -> dict[str, Any]:
-    """Arguments of `enrich_article`: the payload has just these."""
+    """Arguments of `enrich_article`: exactly those of the payload."""
     return dict(ctx.payload)
 
 
@@ -81,7 +81,7 @@ def document_of(ctx: EventContext) -> dict[str, Any]:
     timeout=30,
 )
 def enrich_article(path: str, name: str, placement: Placement, edition: str) -> Article:
-    """Reads a document. An unreadable disk is worth another try, a broken document is not."""
+    """Reads a document. Retries if the disk cannot be read, but not if the document is broken."""
     return read_article(Path(path), name)
 
 
@@ -96,9 +96,9 @@ def note_of(ctx: StatusContext) -> dict[str, Any]:
     .with_args_from_status(note_of)
 )
 def notify_subscribers(name: str, edition: str) -> str:
-    """Tells the subscribers of the front page."""
+    """Writes a note to the subscribers of the front page."""
     note = OUTPUT / "mail" / edition / f"{name}.txt"
-    return str(write_whole(note, f"To the subscribers of the front page: {name} is new.\n"))
+    return str(write_atomically(note, f"To the subscribers of the front page: {name} is new.\n"))
 
 
 def alert_of(ctx: ExceptionContext) -> dict[str, Any]:
@@ -116,17 +116,17 @@ def alert_of(ctx: ExceptionContext) -> dict[str, Any]:
     .with_args_from_exception(alert_of)
 )
 def alert_editorial(name: str, edition: str, problem: str) -> str:
-    """Makes good for a document that could not be enriched: the editors get to know why."""
-    return str(write_whole(OUTPUT / "alerts" / edition / f"{name}.txt", f"{problem}\n"))
+    """Reports a document that could not be enriched to the editors."""
+    return str(write_atomically(OUTPUT / "alerts" / edition / f"{name}.txt", f"{problem}\n"))
 
 
 def is_worth_reading(article: Article) -> bool:
-    """Whether an article belongs into a digest."""
+    """Whether an article is long enough for a digest."""
     return article.words >= WORTH_READING
 
 
 def digest_of(ctx: TriggerContext) -> dict[str, Any]:
-    """Arguments of `generate_digest`: every article since the last digest, each document once, the newest version."""
+    """Arguments of `generate_digest`: the newest version of every article since the last digest."""
     assert ctx.event is not None
     articles = {one.result.path: one.result for one in ctx.contexts if isinstance(one, ResultContext)}
     return {"edition": ctx.event.payload["edition"], "articles": list(articles.values())}
@@ -141,5 +141,5 @@ def digest_of(ctx: TriggerContext) -> dict[str, Any]:
     .with_args_from_trigger_context(digest_of)
 )
 def generate_digest(edition: str, articles: list[Article]) -> list[str]:
-    """Writes the digest once the edition is closed and there is something worth reading."""
+    """Writes the digest once the edition is closed and an article is worth reading."""
     return [str(path) for path in write_digest(OUTPUT / edition, edition, articles)]

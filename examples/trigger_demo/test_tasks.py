@@ -1,4 +1,4 @@
-"""The demo's tasks and triggers, tested without a runner, a store or waiting: `pytest` in this folder."""
+"""Tests of the demo's tasks and triggers, without a runner, a store or waiting. Run `pytest` in this folder."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ async def publish(engine: TestEngine, folder: Path, **payload: str) -> None:
     await engine.run_until_idle()
 
 
-async def test_every_document_of_a_feed_is_enriched_and_those_at_its_top_announced(feed: Path) -> None:
+async def test_every_document_is_enriched_and_the_front_page_announced(feed: Path) -> None:
     async with TestEngine(tasks.app) as engine:
         await publish(engine, feed)
         assert sorted(call["name"] for call in engine.calls(tasks.enrich_article)) == ["deep/two.md", "one.md"]
         assert engine.calls(tasks.notify_subscribers) == [{"name": "one.md", "edition": "e"}]
 
 
-async def test_what_was_found_before_is_not_news(feed: Path) -> None:
+async def test_a_document_is_enriched_once(feed: Path) -> None:
     async with TestEngine(tasks.app) as engine:
         await publish(engine, feed)
         await publish(engine, feed)
@@ -57,7 +57,7 @@ async def test_another_format_starts_nothing(feed: Path) -> None:
         assert engine.runs() == []
 
 
-async def test_the_schedule_looks_into_the_inbox_every_second_second(output: Path) -> None:
+async def test_the_schedule_scans_the_inbox_every_two_seconds(output: Path) -> None:
     async with TestEngine(tasks.app) as engine:
         (output / "inbox" / "letter.md").write_text(PROSE)
         await engine.advance(seconds=4)
@@ -65,7 +65,7 @@ async def test_the_schedule_looks_into_the_inbox_every_second_second(output: Pat
         assert [call["name"] for call in engine.calls(tasks.enrich_article)] == ["letter.md"]
 
 
-async def test_a_broken_document_reaches_the_editors(feed: Path) -> None:
+async def test_a_broken_document_is_reported_to_the_editors(feed: Path) -> None:
     (feed / "broken.md").write_bytes(b"caf\xe9")
     async with TestEngine(tasks.app, allow_failures=True) as engine:
         await publish(engine, feed)
@@ -74,7 +74,7 @@ async def test_a_broken_document_reaches_the_editors(feed: Path) -> None:
         assert alert["problem"].startswith("NotText: broken.md is not UTF-8")
 
 
-async def test_the_digest_waits_for_the_edition_and_then_has_every_article(feed: Path, output: Path) -> None:
+async def test_the_digest_is_written_when_the_edition_closes(feed: Path, output: Path) -> None:
     (feed / "short.md").write_text("# Too short\n")
     async with TestEngine(tasks.app) as engine:
         await publish(engine, feed)
@@ -103,7 +103,7 @@ def test_a_provider_is_a_plain_function() -> None:
     assert tasks.digest_of(context) == {"edition": "e", "articles": [new]}
 
 
-def test_an_article_has_the_facts_of_its_document(feed: Path) -> None:
+def test_an_article_describes_its_document(feed: Path) -> None:
     article = read_article(feed / "one.md", "one.md")
     assert (article.title, article.tags, article.links) == ("One", ["news"], ["https://example.org"])
     assert (article.words, article.minutes) == (72, 1)
@@ -113,7 +113,7 @@ def test_an_article_has_the_facts_of_its_document(feed: Path) -> None:
     ("content", "error"),
     [(b"---\na: [\n---\n", BrokenFrontMatter), (b"---\nnothing\n---\n", BrokenFrontMatter), (b"\xff", NotText)],
 )
-def test_what_cannot_be_read_says_so(tmp_path: Path, content: bytes, error: type[Exception]) -> None:
+def test_unreadable_documents_raise_with_their_name(tmp_path: Path, content: bytes, error: type[Exception]) -> None:
     (tmp_path / "x.md").write_bytes(content)
     with pytest.raises(error, match=r"^x\.md"):
         read_article(tmp_path / "x.md", "x.md")

@@ -6,8 +6,9 @@ from typing import Any
 
 from tests.support.waiting import wait_until
 from trigger_engine import InvocationStatus, TriggerBuilder, TriggerEngine
-from trigger_engine.history import History, InvocationRecord, TriggerRunRecord
-from trigger_engine.task import Task
+from trigger_engine._client.task import Task
+from trigger_engine._readmodel.history import History
+from trigger_engine._readmodel.records import InvocationRecord, TriggerRunRecord
 
 MARKER = "tests.marker"
 _ALL = 1000
@@ -21,9 +22,9 @@ class Driven:
         self.history = history
 
     async def settle(self) -> None:
-        """Returns when everything is judged, everything that was started has ended, and nothing more followed.
+        """Returns when everything is evaluated, everything that was started has ended, and nothing more followed.
 
-        The log is judged in its order: when the reaction to a marker is there, all before the marker has been judged.
+        Entries are evaluated in log order: once the reaction to a marker is there, everything before it is evaluated.
         """
         ended: set[str] | None = None
         while True:

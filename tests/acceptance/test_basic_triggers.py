@@ -35,14 +35,14 @@ async def test_a_task_runs_when_another_has_succeeded(make_app: MakeApp) -> None
         return f"a loaf of {kilos} kg"
 
     @app.task(triggers=TriggerBuilder().on_status(bake, statuses=[InvocationStatus.SUCCESS]))
-    def ring_the_bell() -> str:
+    def ring_the_notifier() -> str:
         return "fresh bread"
 
     async with driven(app) as happened:
         invocation = await bake(2)
-        assert await invocation.result(timeout=10) == "a loaf of 2 kg"
+        assert await invocation.result(timeout=60) == "a loaf of 2 kg"
         await happened.settle()
-        (rung,) = await happened.invocations(ring_the_bell)
+        (rung,) = await happened.invocations(ring_the_notifier)
         assert (rung.status, rung.result, dict(rung.arguments)) == (InvocationStatus.SUCCESS, "fresh bread", {})
         (run,) = await happened.runs()
         assert run.invocation_id == rung.invocation_id
@@ -58,7 +58,7 @@ async def test_every_invocation_starts_every_task_that_reacts_to_it(make_app: Ma
             raise ValueError("the oven is too small")
 
     @app.task(triggers=TriggerBuilder().on_status(bake))
-    async def ring_the_bell() -> None:
+    async def ring_the_notifier() -> None:
         pass
 
     @app.task(triggers=TriggerBuilder().on_status(bake))
@@ -73,7 +73,7 @@ async def test_every_invocation_starts_every_task_that_reacts_to_it(make_app: Ma
         for kilos in (1, 2, 3, 4):
             await bake(kilos)
         await happened.settle()
-        assert [await happened.count(task) for task in (ring_the_bell, write_it_down)] == [3, 3]
+        assert [await happened.count(task) for task in (ring_the_notifier, write_it_down)] == [3, 3]
         assert await happened.count(unrelated) == 0
 
 
@@ -128,7 +128,7 @@ async def test_tasks_can_name_each_other_by_their_ids(make_app: MakeApp) -> None
         assert await happened.calls(pong) == [{"left": 1}]
 
 
-async def test_an_id_that_nothing_declares_is_refused_when_a_runner_starts(make_app: MakeApp) -> None:
+async def test_runner_refuses_an_undeclared_task_id(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task(task_id="bakery.bake")
@@ -144,7 +144,7 @@ async def test_an_id_that_nothing_declares_is_refused_when_a_runner_starts(make_
             await app.runner().__aenter__()
 
 
-async def test_what_happened_before_the_first_runner_is_judged_when_it_comes(make_app: MakeApp) -> None:
+async def test_first_runner_evaluates_earlier_entries(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -156,7 +156,7 @@ async def test_what_happened_before_the_first_runner_is_judged_when_it_comes(mak
         pass
 
     @app.task(triggers=TriggerBuilder().on_result(bake, "loaf"))
-    async def ring_the_bell() -> None:
+    async def ring_the_notifier() -> None:
         pass
 
     async with app:
@@ -167,10 +167,10 @@ async def test_what_happened_before_the_first_runner_is_judged_when_it_comes(mak
         async with driven(app) as happened:
             await happened.settle()
             assert sorted(call["number"] for call in await happened.calls(note_order)) == [0, 1, 2]
-            assert await happened.count(ring_the_bell) == 1
+            assert await happened.count(ring_the_notifier) == 1
 
 
-async def test_a_later_runner_goes_on_where_the_last_one_ended(make_app: MakeApp) -> None:
+async def test_next_runner_continues_where_the_last_one_ended(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task(triggers=TriggerBuilder().on_event("order").with_args_from_event(number_of))
@@ -189,7 +189,7 @@ async def test_a_later_runner_goes_on_where_the_last_one_ended(make_app: MakeApp
     assert numbers == [0, 10, 1, 11, 2, 12]
 
 
-async def test_a_trigger_that_is_new_in_the_store_is_in_force_when_its_runner_is_up(make_app: MakeApp) -> None:
+async def test_new_trigger_is_active_once_its_runner_is_up(make_app: MakeApp) -> None:
     old = make_app()
 
     @old.task(task_id="bakery.bake")
@@ -216,7 +216,7 @@ async def test_a_trigger_that_is_new_in_the_store_is_in_force_when_its_runner_is
                 assert [one.task_id for one in await wait_until(reactions)] == [react.task_id]
 
 
-async def test_work_that_waits_is_done_after_the_new_triggers_are_in_force(make_app: MakeApp) -> None:
+async def test_waiting_work_runs_after_new_triggers_are_active(make_app: MakeApp) -> None:
     old = make_app()
 
     @old.task(task_id="bakery.bake")
@@ -260,7 +260,7 @@ async def test_with_several_runners_each_reaction_happens_once(make_app: MakeApp
         assert sorted(call["loaf"] for call in await happened.calls(sell)) == list(range(30))
 
 
-async def test_code_that_knows_only_the_upstream_task_sets_off_the_reaction(make_app: MakeApp, tmp_path: Path) -> None:
+async def test_caller_needs_only_the_upstream_task(make_app: MakeApp, tmp_path: Path) -> None:
     app = make_app()
 
     @app.task(task_id="bakery.bake")
@@ -268,7 +268,7 @@ async def test_code_that_knows_only_the_upstream_task_sets_off_the_reaction(make
         pass
 
     @app.task(triggers=TriggerBuilder().on_status(bake))
-    async def ring_the_bell() -> None:
+    async def ring_the_notifier() -> None:
         pass
 
     declare_marker(app)
@@ -281,9 +281,9 @@ async def test_code_that_knows_only_the_upstream_task_sets_off_the_reaction(make
     async with driven(app) as happened:
         async with caller:
             invocation = await bake_as_the_caller_sees_it()
-            await invocation.result(timeout=10)
+            await invocation.result(timeout=60)
         await happened.settle()
-        assert await happened.count(ring_the_bell) == 1
+        assert await happened.count(ring_the_notifier) == 1
 
 
 async def test_data_outlives_the_app_except_on_memory(make_app: MakeApp) -> None:
@@ -293,7 +293,7 @@ async def test_data_outlives_the_app_except_on_memory(make_app: MakeApp) -> None
     second = make_app()
     async with second, second.history() as history:
         found = [event.event_id for event in await history.events()]
-    assert found == ([] if second.settings.trigger_cls == "MemTrigger" else [event_id])
+    assert found == ([] if second._internals.settings.trigger_cls == "MemTrigger" else [event_id])
 
 
 async def test_two_apps_in_one_file_see_only_their_own(tmp_path: Path) -> None:

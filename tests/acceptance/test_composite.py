@@ -93,7 +93,7 @@ async def test_the_reacting_task_waits_for_a_status_and_a_result(make_app: MakeA
         assert {one.kind for one in run.participants} == {"status", "result"}
 
 
-async def test_and_is_the_default_and_fires_for_each_invocation_that_meets_all(make_app: MakeApp) -> None:
+async def test_and_is_the_default_and_fires_for_each_invocation_that_meets_all_conditions(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -134,7 +134,7 @@ async def test_the_status_of_one_call_never_meets_the_result_of_another(make_app
     async with driven(app) as happened:
         waiting = await work(2)
         await wait_until(lambda: is_running(waiting))
-        await (await work(1)).result(timeout=10)
+        await (await work(1)).result(timeout=60)
         go_on.set()
         await happened.settle()
         assert [await happened.count(task) for task in (never, once)] == [0, 1]
@@ -168,7 +168,7 @@ async def test_conditions_on_one_task_and_an_event_are_two_groups(make_app: Make
         assert sorted(call["told"]) == ["go", "result 102", "success"]
 
 
-async def test_between_sources_all_that_has_collected_takes_part(make_app: MakeApp) -> None:
+async def test_and_across_sources_consumes_everything_collected(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -187,7 +187,7 @@ async def test_between_sources_all_that_has_collected_takes_part(make_app: MakeA
 
     async with driven(app) as happened:
         for number in range(5):
-            await (await pack(number)).result(timeout=10)
+            await (await pack(number)).result(timeout=60)
         await app.emit_event("truck", {"n": 1})
         await app.emit_event("truck", {"n": 2})
         await happened.settle()
@@ -207,7 +207,7 @@ async def test_between_sources_all_that_has_collected_takes_part(make_app: MakeA
         assert (await happened.calls(load))[1] == {"told": ["driver", "truck3", "result 9"]}
 
 
-async def test_what_an_and_waits_for_survives_a_change_of_runners(make_app: MakeApp) -> None:
+async def test_partial_and_survives_a_change_of_runners(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task(
@@ -228,7 +228,7 @@ async def test_what_an_and_waits_for_survives_a_change_of_runners(make_app: Make
             assert await happened.calls(gather) == [{"told": ["a1", "a2", "b1", "b2", "c"]}]
 
 
-async def test_an_event_that_meets_two_conditions_of_an_and_completes_both(make_app: MakeApp) -> None:
+async def test_one_event_may_satisfy_two_conditions_of_an_and(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task(triggers=TriggerBuilder().on_event("login", {"role": "admin"}).on_event("login", {"from": "abroad"}))
@@ -272,7 +272,7 @@ async def test_or_fires_once_for_each_entry_that_meets_any_condition(make_app: M
         assert await happened.count(react) == 4
 
 
-async def test_two_tasks_must_both_end_well(make_app: MakeApp) -> None:
+async def test_and_waits_for_both_tasks_to_succeed(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -332,7 +332,7 @@ async def test_each_trigger_of_a_list_has_its_own_arguments() -> None:
         assert len({run.trigger_id for run in engine.runs(refresh)}) == 3
 
 
-async def test_a_schedule_can_be_one_part_of_an_and() -> None:
+async def test_cron_condition_can_be_part_of_an_and() -> None:
     app = on_memory()
 
     @app.task(triggers=TriggerBuilder().on_cron("@hourly").on_event("paid").with_args_from_trigger_context(everything))

@@ -60,7 +60,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_without_any_configuration_everything_goes_into_one_file_here(folder: Path) -> None:
     app = TriggerEngine()
-    assert (app.app_id, app.settings.trigger_cls, app.settings.runner_cls) == ("home", "SQLiteTrigger", "ThreadRunner")
+    assert (app.app_id, app._internals.settings.trigger_cls, app._internals.settings.runner_cls) == (
+        "home",
+        "SQLiteTrigger",
+        "ThreadRunner",
+    )
     assert str(folder / "trigger_engine.db") in repr(app)
     assert list(folder.iterdir()) == [folder / "below"], "nothing is opened"
 
@@ -69,7 +73,7 @@ def test_the_file_of_a_project_in_memory(folder: Path, monkeypatch: pytest.Monke
     (folder / "pyproject.toml").write_text(ON_MEMORY)
     monkeypatch.chdir(folder / "below")
     app = TriggerEngine()
-    assert (app.app_id, app.settings.trigger_cls, app.settings.trigger_task_modules) == (
+    assert (app.app_id, app._internals.settings.trigger_cls, app._internals.settings.trigger_task_modules) == (
         "my_app",
         "MemTrigger",
         ("tasks",),
@@ -82,8 +86,8 @@ def test_the_file_of_a_project_on_one_host(folder: Path, monkeypatch: pytest.Mon
     (folder / "pyproject.toml").write_text(ON_SQLITE)
     monkeypatch.chdir(folder / "below")
     app = TriggerEngine()
-    assert (app.app_id, app.settings.runner_cls) == ("one_host", "ProcessRunner")
-    assert app.settings.trigger_task_modules == ("tasks", "more.tasks")
+    assert (app.app_id, app._internals.settings.runner_cls) == ("one_host", "ProcessRunner")
+    assert app._internals.settings.trigger_task_modules == ("tasks", "more.tasks")
     assert str(folder / "data" / "one_host.db") in repr(app), "relative to the file that says so"
 
 
@@ -94,26 +98,26 @@ def test_variables_override_the_file_and_keywords_override_both(folder: Path, mo
     monkeypatch.setenv("TRIGGER_ENGINE__QUEUES", '["slow", "fast"]')
     app = TriggerEngine(queues=["mine"])
     assert str(folder / "elsewhere.db") in repr(app)
-    assert app.settings.trigger_task_modules == ("a.b", "c")
-    assert app.settings.queues == ("mine",)
+    assert app._internals.settings.trigger_task_modules == ("a.b", "c")
+    assert app._internals.settings.queues == ("mine",)
     monkeypatch.setenv("TRIGGER_ENGINE__TRIGGER_CLS", "MemTrigger")
     with pytest.raises(
-        ConfigError, match=r"orchestrator_cls = 'SQLiteOrchestrator' .* not of the family of trigger_cls"
+        ConfigError, match=r"orchestrator_cls = 'SQLiteOrchestrator' .* does not belong to the family of trigger_cls"
     ):
         TriggerEngine()
 
 
 def test_a_variable_alone_selects_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIGGER_ENGINE__TRIGGER_CLS", "MemTrigger")
-    assert TriggerEngine().settings.trigger_cls == "MemTrigger"
+    assert TriggerEngine()._internals.settings.trigger_cls == "MemTrigger"
 
 
-def test_the_builder_says_the_same_as_a_chain(folder: Path) -> None:
+def test_builder_equals_chained_calls(folder: Path) -> None:
     app = TriggerEngineBuilder().thread_runner().trigger_memory().trigger_task_modules(["tasks"]).build()
-    assert (app.settings.trigger_cls, app.settings.runner_cls) == ("MemTrigger", "ThreadRunner")
-    assert app.settings.trigger_task_modules == ("tasks",)
+    assert (app._internals.settings.trigger_cls, app._internals.settings.runner_cls) == ("MemTrigger", "ThreadRunner")
+    assert app._internals.settings.trigger_task_modules == ("tasks",)
     app = TriggerEngineBuilder().sqlite(folder / "x.db").process_runner().app_id("shop").build()
-    assert (app.app_id, app.settings.runner_cls) == ("shop", "ProcessRunner")
+    assert (app.app_id, app._internals.settings.runner_cls) == ("shop", "ProcessRunner")
     assert str(folder / "x.db") in repr(app)
 
 
@@ -161,7 +165,7 @@ def _no_entry_points(*, group: str) -> EntryPoints:
         (lambda: TriggerEngine(app_id="shop", concurrency=0), ConfigError, "concurrency = 0"),
     ],
 )
-def test_what_cannot_be_used_says_so(
+def test_unusable_configuration_is_reported(
     folder: Path, monkeypatch: pytest.MonkeyPatch, build: Any, error: type[Exception] | None, told: str
 ) -> None:
     monkeypatch.setattr("importlib.metadata.entry_points", _no_entry_points)
@@ -171,7 +175,7 @@ def test_what_cannot_be_used_says_so(
     assert isinstance(caught.value, TriggerEngineError)
 
 
-async def test_a_module_that_is_not_there_stops_a_runner_at_its_start(folder: Path) -> None:
+async def test_missing_module_stops_a_runner_at_startup(folder: Path) -> None:
     app = TriggerEngine(trigger_cls="MemTrigger", trigger_task_modules=["tasks_of_nobody"])
     async with app:
         with pytest.raises(ConfigError, match="trigger_task_modules names 'tasks_of_nobody', which cannot be found"):
@@ -181,12 +185,12 @@ async def test_a_module_that_is_not_there_stops_a_runner_at_its_start(folder: Pa
 def test_the_fields_of_auto_purge_are_settings_with_limits(folder: Path) -> None:
     app = TriggerEngine()
     fields = ("event_retention_days", "event_max_records", "trigger_run_max_records", "event_auto_purge_enabled")
-    assert [getattr(app.settings, name) for name in fields] == [7.0, 0, 0, True]
+    assert [getattr(app._internals.settings, name) for name in fields] == [7.0, 0, 0, True]
     (folder / "pyproject.toml").write_text(
         "[tool.trigger_engine]\nevent_retention_days = 1.5\nevent_max_records = 100\n"
         "trigger_run_max_records = 50\nevent_auto_purge_enabled = false\n"
     )
-    assert [getattr(TriggerEngine().settings, name) for name in fields] == [1.5, 100, 50, False]
+    assert [getattr(TriggerEngine()._internals.settings, name) for name in fields] == [1.5, 100, 50, False]
     with pytest.raises(ConfigError, match="event_retention_days = -1"):
         TriggerEngine(event_retention_days=-1)
 

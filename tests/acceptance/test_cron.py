@@ -110,12 +110,12 @@ async def test_a_schedule_follows_the_wall_clock_of_its_timezone() -> None:
     ]
 
 
-async def test_a_time_that_the_clocks_jump_over_fires_at_the_next_that_exists() -> None:
+async def test_skipped_local_time_fires_at_the_next_existing_one() -> None:
     found = await times_of("30 2 * * *", datetime(2026, 3, 28, tzinfo=UTC), timedelta(days=3), timezone="Europe/Berlin")
     assert found == ["2026-03-28T02:30+01:00", "2026-03-29T03:00+02:00", "2026-03-30T02:30+02:00"]
 
 
-async def test_a_time_that_comes_twice_fires_once() -> None:
+async def test_repeated_local_time_fires_once() -> None:
     found = await times_of(
         "30 2 * * *", datetime(2026, 10, 24, tzinfo=UTC), timedelta(days=3), timezone="Europe/Berlin"
     )
@@ -141,7 +141,7 @@ async def test_timezones_can_differ_from_task_to_task() -> None:
         assert [call["at"] for call in engine.calls(in_lima)] == [datetime(2026, 6, 1, 14, tzinfo=UTC)]
 
 
-async def test_the_context_says_which_time_it_is_and_which_was_before() -> None:
+async def test_cron_context_has_the_scheduled_and_the_previous_time() -> None:
     app = on_memory()
 
     @app.task(triggers=TriggerBuilder().on_cron("@hourly").with_args_from_cron(interval))

@@ -1,4 +1,4 @@
-"""The demo, run as its users run it: every scenario happens, and the digest says what the documents say."""
+"""The demo, run as its users run it: every scenario succeeds, and the digest contains the articles."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 
 from tests.support.backends import SERVER_BACKENDS, STORES
 from tests.support.programs import PATHS
+from tests.support.project import ROOT
 from tests.support.servers.shared import SharedServers
 from trigger_engine import TriggerEngine
 
-ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "examples" / "trigger_demo"
 SCENARIOS = (
     "Scheduled refresh",
@@ -90,7 +90,7 @@ async def runs_by_task(output: Path) -> Counter[str]:
 
 @pytest.mark.parametrize("name", sorted(SERVER_BACKENDS))
 @pytest.mark.servers
-def test_every_scenario_happens_on_a_server(name: str, stage: Stage, servers: SharedServers) -> None:
+def test_every_scenario_runs_on_a_server(name: str, stage: Stage, servers: SharedServers) -> None:
     settings = STORES[name](stage.output, servers)
     keys = {key: str(value) for table in settings.values() if isinstance(table, dict) for key, value in table.items()}
     done = stage.play("--backend", name, **{f"TRIGGER_ENGINE__{name}__{key}".upper(): keys[key] for key in keys})
@@ -98,7 +98,7 @@ def test_every_scenario_happens_on_a_server(name: str, stage: Stage, servers: Sh
     assert all(outcome.startswith("✓") for outcome in happened(done).values())
 
 
-async def test_every_scenario_happens_and_the_digest_has_the_articles(stage: Stage) -> None:
+async def test_every_scenario_runs_and_the_digest_lists_the_articles(stage: Stage) -> None:
     done = stage.play()
     assert done.returncode == 0, done.stdout + done.stderr
     outcomes = happened(done)
@@ -133,7 +133,7 @@ async def test_every_scenario_happens_and_the_digest_has_the_articles(stage: Sta
     assert runs == {"enrich_article": 6, "notify_subscribers": 3, "alert_editorial": 2, "generate_digest": 1}
 
 
-async def test_a_second_run_on_the_same_store_writes_the_next_edition(stage: Stage) -> None:
+async def test_second_run_on_the_same_store_writes_the_next_edition(stage: Stage) -> None:
     stage.play()
     done = stage.play()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -146,17 +146,17 @@ async def test_a_second_run_on_the_same_store_writes_the_next_edition(stage: Sta
     assert runs == {"enrich_article": 12, "notify_subscribers": 6, "alert_editorial": 4, "generate_digest": 2}
 
 
-def test_it_fails_and_says_what_did_not_happen(stage: Stage) -> None:
+def test_demo_fails_and_reports_what_did_not_happen(stage: Stage) -> None:
     done = stage.play("--patience", "2", TRIGGER_ENGINE__QUEUES="elsewhere")
     assert done.returncode == 1
-    assert "did not happen: an article.found for edition-001.md: nothing of it within 2 s" in done.stdout
+    assert "failed: no article.found for edition-001.md within 2 s" in done.stdout
     assert happened(done)["Closed edition"] == "✗ not reached"
 
 
-def test_a_feed_that_is_no_folder_is_refused(stage: Stage) -> None:
+def test_demo_refuses_a_feed_that_is_not_a_folder(stage: Stage) -> None:
     done = replace(stage, feed=stage.feed / "one.md").play()
     assert done.returncode == 2
-    assert done.stderr.endswith("is not a folder: give the folder that holds the feed\n")
+    assert done.stderr.endswith("is not a folder: pass the folder that contains the feed\n")
 
 
 def test_the_tests_of_the_demo_pass(stage: Stage) -> None:

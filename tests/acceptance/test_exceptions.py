@@ -67,7 +67,7 @@ MEANT: list[tuple[Any, list[int]]] = [
 ]
 
 
-async def test_which_exceptions_are_meant(make_app: MakeApp) -> None:
+async def test_on_exception_selects_exceptions_by_type(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -92,7 +92,7 @@ async def test_which_exceptions_are_meant(make_app: MakeApp) -> None:
     assert reported == [sorted(f"1 kg at {degrees}" for degrees in expected) for _, expected in MEANT]
 
 
-async def test_a_handler_gets_arguments_type_and_message_and_may_end_well(make_app: MakeApp) -> None:
+async def test_handler_gets_arguments_type_and_message(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -223,7 +223,7 @@ async def test_a_handler_that_fails_can_have_a_handler(make_app: MakeApp) -> Non
 
 @pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), StopIteration("odd"), GeneratorExit()])
 @pytest.mark.parametrize("kind", ["async", "def"])
-async def test_what_is_no_ordinary_exception_fails_the_invocation_and_not_the_runner(
+async def test_base_exception_fails_the_invocation_but_not_the_runner(
     make_app: MakeApp, raised: BaseException, kind: str
 ) -> None:
     app = make_app()

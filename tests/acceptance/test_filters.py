@@ -14,7 +14,7 @@ from tests.acceptance.driving import driven
 from tests.support.apps import MakeApp
 from tests.support.reading import entries_of_type
 from trigger_engine import TriggerBuilder
-from trigger_engine.entries.facts import FilterFailed
+from trigger_engine._model.entries import FilterFailed
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NOON_ELSEWHERE = datetime(2026, 6, 1, 17, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
@@ -72,7 +72,7 @@ def broken(payload: dict[str, Any]) -> bool:
     raise LookupError("not here")
 
 
-async def test_arguments_that_must_be_there(make_app: MakeApp) -> None:
+async def test_filter_matches_given_arguments(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -105,7 +105,7 @@ async def test_arguments_that_must_be_there(make_app: MakeApp) -> None:
     assert counts == [2, 1, 1, 0], "defaults count, positions do not matter, case does"
 
 
-async def test_arguments_that_a_function_judges(make_app: MakeApp) -> None:
+async def test_filter_function_evaluates_arguments(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -136,7 +136,7 @@ async def test_arguments_that_a_function_judges(make_app: MakeApp) -> None:
     assert counts == [3, 5, 2, 1]
 
 
-async def test_functions_get_values_of_the_annotated_types(make_app: MakeApp) -> None:
+async def test_filter_functions_get_values_of_the_annotated_types(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -179,7 +179,7 @@ NESTED: list[tuple[dict[str, Any], bool]] = [
 ]
 
 
-async def test_mappings_reach_into_what_is_nested(make_app: MakeApp) -> None:
+async def test_filter_mapping_matches_nested_values(make_app: MakeApp) -> None:
     app = make_app()
     reacted: list[int] = []
 
@@ -284,7 +284,7 @@ async def test_results_are_compared_by_value(make_app: MakeApp, pairs: list[tupl
     assert sorted(reacted) == (list(range(len(pairs))) if is_met else [])
 
 
-async def test_payloads_that_must_have_something_or_pass_a_function(make_app: MakeApp) -> None:
+async def test_payload_filter_is_a_mapping_or_a_function(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task(triggers=TriggerBuilder().on_event("login", payload_filter={"role": "admin"}))
@@ -325,7 +325,7 @@ async def test_payloads_that_must_have_something_or_pass_a_function(make_app: Ma
         assert [await happened.count(task) for task in tasks] == [2, 1, 1, 1, 8]
 
 
-async def test_a_filter_that_raises_is_not_met_and_that_is_recorded(make_app: MakeApp) -> None:
+async def test_raising_filter_does_not_match_and_is_recorded(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task(triggers=TriggerBuilder().on_event("login", broken))

@@ -17,7 +17,7 @@ from trigger_engine import (
     TriggerEngine,
     TriggerEngineError,
 )
-from trigger_engine.task import Task
+from trigger_engine._client.task import Task
 
 ADMINS = 'event:login{"role":"admin"}'
 
@@ -86,7 +86,7 @@ async def house(make_app: MakeApp) -> AsyncIterator[House]:
         yield house
 
 
-async def test_events_are_told_apart_by_what_became_of_them(house: House) -> None:
+async def test_events_are_filtered_by_their_outcome(house: House) -> None:
     assert await house.names() == {"ada", "bob", "eve", "broken", "cat", "greeted"}
     assert await house.names(event_code="login") == {"ada", "bob", "eve", "broken"}
     assert await house.names(matched=False) == {"eve", "cat"}, "only recorded"
@@ -97,7 +97,7 @@ async def test_events_are_told_apart_by_what_became_of_them(house: House) -> Non
     assert await house.names(event_code="logout") == set()
 
 
-async def test_events_are_found_by_their_time(house: House) -> None:
+async def test_events_are_filtered_by_time(house: House) -> None:
     ada, cat = [await house.history.event(house.ids[name]) for name in ("ada", "cat")]
     later = ada.timestamp + timedelta(microseconds=1)
     assert "ada" in await house.names(since=ada.timestamp)
@@ -109,7 +109,7 @@ async def test_events_are_found_by_their_time(house: House) -> None:
         await house.names(since=datetime.now())  # noqa: DTZ005
 
 
-async def test_an_event_says_what_listened_what_matched_and_what_it_started(house: House) -> None:
+async def test_event_record_lists_conditions_matches_and_runs(house: House) -> None:
     ada = await house.history.event(house.ids["ada"])
     assert (ada.event_code, ada.payload) == ("login", {"user": "ada", "role": "admin"})
     assert (ada.emitter_task_id, ada.emitter_invocation_id) == (None, None)
@@ -138,7 +138,7 @@ async def test_an_event_whose_run_was_rejected_shows_the_error(house: House) -> 
     assert (broken.matched, broken.triggered, broken.invocation_ids) == (True, False, ())
 
 
-async def test_the_way_leads_from_a_generated_invocation_up_and_down(house: House) -> None:
+async def test_invocation_links_to_its_cause_and_its_consequences(house: House) -> None:
     (greeting,) = await house.history.invocations(task_id=house.greet.task_id)
     (run,) = await house.history.trigger_runs(invocation_id=greeting.invocation_id)
     assert greeting.trigger_run_id == run.run_id
@@ -173,13 +173,13 @@ async def test_a_run_has_a_participant_for_each_condition_that_it_satisfied(hous
     assert [one.run_id for one in await house.history.trigger_runs(trigger_id=trigger.trigger_id)] == [run.run_id]
 
 
-async def test_an_and_that_waits_says_for_what(house: House) -> None:
+async def test_waiting_and_lists_its_missing_conditions(house: House) -> None:
     (trigger,) = await house.history.triggers(task_id=house.introduce.task_id)
     assert dict(trigger.waiting) == {'event:login{"role":"guest"}': 1, "event:host.came": 0}
     assert trigger.missing == ("event:host.came",)
 
 
-async def test_an_invocation_tells_its_life(house: House) -> None:
+async def test_invocation_record_has_its_status_history(house: House) -> None:
     (greeting,) = await house.history.invocations(task_id=house.greet.task_id, status="success")
     assert [one.status for one in greeting.statuses] == ["registered", "pending", "running", "success"]
     assert greeting == await house.history.invocation(greeting.invocation_id)
@@ -202,13 +202,13 @@ async def test_lists_come_in_pages_newest_first(house: House) -> None:
     assert pages == whole, "what is new stands before the first page"
 
 
-async def test_the_runner_that_works_is_listed(house: House) -> None:
+async def test_active_runner_is_listed(house: House) -> None:
     (runner,) = await house.history.runners()
     assert (runner.alive, runner.leads) == (True, True)
     assert {house.greet.task_id, house.report.task_id} <= set(runner.tasks)
 
 
-async def test_the_tokens_of_log_lines_lead_to_the_same_records(house: House) -> None:
+async def test_tokens_in_log_lines_resolve_to_records(house: House) -> None:
     (run,) = await house.happened.runs(house.report)
     event_id = house.ids["ada"]
     assert await house.history.search(f"event:{event_id}") == await house.history.event(event_id)
@@ -217,7 +217,7 @@ async def test_the_tokens_of_log_lines_lead_to_the_same_records(house: House) ->
     assert found == await house.history.invocation(run.invocation_id)
 
 
-async def test_what_is_not_there_is_an_error_of_its_own(house: House) -> None:
+async def test_missing_record_raises_record_not_found(house: House) -> None:
     for ask in (house.history.event, house.history.trigger_run):
         with pytest.raises(TriggerEngineError, match="nothing-has-this-id") as caught:
             await ask("nothing-has-this-id")

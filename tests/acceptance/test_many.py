@@ -10,7 +10,9 @@ from tests.support.apps import MakeApp
 from tests.support.reading import entries_of_type
 from tests.support.waiting import wait_until
 from trigger_engine import Event, EventContext, TriggerBuilder
-from trigger_engine.entries.facts import Succeeded, TriggerFired, TriggerRejected
+from trigger_engine._model.entries import Succeeded, TriggerFired, TriggerRejected
+
+pytestmark = pytest.mark.every_backend
 
 CODES, ROLES, LEVELS = 20, 5, 10
 EVENTS = 500
@@ -66,7 +68,7 @@ def expected() -> Counter[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("runners", [1, 2])
-async def test_200_triggers_and_500_events_give_exactly_the_firings_they_must(make_app: MakeApp, runners: int) -> None:
+async def test_200_triggers_and_500_events_fire_exactly_as_expected(make_app: MakeApp, runners: int) -> None:
     app = make_app()
     places: dict[str, int] = {}
     done: Counter[tuple[int, int]] = Counter()

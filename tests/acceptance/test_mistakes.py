@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.apps import on_memory
+from tests.support.tasks import task_of
 from trigger_engine import CronContext, DeclarationError, EventContext, ResultContext, TriggerBuilder, TriggerEngine
 
 AT_MODULE_LEVEL = "write a named function at module level, def name"
@@ -97,7 +98,7 @@ def test_filters_and_providers_are_named_functions_of_a_module(function: Any, to
 
 def test_a_function_that_cannot_be_called_with_one_argument_is_refused() -> None:
     with pytest.raises(
-        DeclarationError, match=r"of_two is called with one argument, the payload, .* def of_two\(payload\)"
+        DeclarationError, match=r"of_two cannot be called with one argument, the payload .* def of_two\(payload\)"
     ):
         TriggerBuilder().on_event("a", of_two)  # type: ignore[arg-type]
 
@@ -107,7 +108,7 @@ BUILDERS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda b: b.on_status("work", []), "statuses is empty"),
     (lambda b: b.on_status(5), "5 is not a task"),
     (lambda b: b.on_status(of_two), "of_two is not a task: decorate it with @app.task"),
-    (lambda b: b.on_cron("61 * * * *"), "'61 \\* \\* \\* \\*' cannot be read at its minute"),
+    (lambda b: b.on_cron("61 * * * *"), "'61 \\* \\* \\* \\*' has an invalid minute"),
     (lambda b: b.on_cron("* * * *"), "has 4 fields: write five fields .* or six with the seconds first"),
     (lambda b: b.on_cron("* * * * * * 2030"), "a year is not supported"),
     (lambda b: b.on_cron("H * * * *"), "R and H are not supported"),
@@ -115,13 +116,13 @@ BUILDERS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda b: b.on_cron("0 0 30 2 *"), "never fires"),
     (lambda b: b.on_cron("@hourly", timezone="Europe/Atlantis"), "timezone 'Europe/Atlantis' is not known"),
     (lambda b: b.on_cron("@hourly", catch_up="some"), 'give "latest", "all" or "skip"'),
-    (lambda b: b.on_cron("@hourly", catch_up_window=timedelta(0)), "give a timedelta above zero"),
+    (lambda b: b.on_cron("@hourly", catch_up_window=timedelta(0)), "give a positive timedelta"),
     (lambda b: b.on_event(""), "give a non-empty string"),
-    (lambda b: b.on_event("a", 5), "give a mapping of what must be equal, or a function"),
-    (lambda b: b.on_event("a", {1: 2}), "give names as keys"),
+    (lambda b: b.on_event("a", 5), "give a mapping of the values that must be equal, or a function"),
+    (lambda b: b.on_event("a", {1: 2}), "give string keys"),
     (lambda b: b.on_event("a", {"x": [{"at": datetime(2026, 1, 1)}]}), "naive datetime 2026-01-01T00:00:00"),
-    (lambda b: b.on_exception("work", []), "leave it out to match any exception"),
-    (lambda b: b.on_exception("work", int), "give an exception class, or the name of one"),
+    (lambda b: b.on_exception("work", []), "omit it to match any exception"),
+    (lambda b: b.on_exception("work", int), "give an exception class or its name"),
     (lambda b: b.on_exception("work", "shop.Broken"), "without its module, 'Broken'"),
     (lambda b: b.with_logic("xor"), 'give "and" or "or"'),
     (lambda b: b.with_args_static(["a"]), "give a dict of argument names and values"),
@@ -142,11 +143,11 @@ TRIGGERS: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: TriggerBuilder().on_cron("@hourly").with_args_from_event(from_event),
-        "needs a condition that supplies it: add on_event",
+        "needs a condition that supplies its context: add on_event",
     ),
     (
         lambda: TriggerBuilder().on_status("work").with_args_from_result(from_result),
-        "needs a condition that supplies it: add on_result or on_any_result",
+        "needs a condition that supplies its context: add on_result or on_any_result",
     ),
     (
         lambda: TriggerBuilder().on_status("work").on_exception("work"),
@@ -162,7 +163,7 @@ TRIGGERS: list[tuple[Callable[[], Any], str]] = [
     ),
     (lambda: TriggerBuilder().on_event("a").with_args_static({"number": "one"}), "does not fit"),
     (lambda: TriggerBuilder().on_event("a").with_args_static({"number": object()}), "type object"),
-    (lambda: TriggerBuilder().on_event("a"), "nothing supplies the required number"),
+    (lambda: TriggerBuilder().on_event("a"), "nothing supplies number"),
     (lambda: [TriggerBuilder().on_event("a").with_args_static({"number": 1})] * 2, "are the same: drop one of them"),
     (lambda: "on_event", "give one TriggerBuilder or a list of them"),
 ]
@@ -179,7 +180,7 @@ def test_a_mistake_between_a_trigger_and_its_task_names_both(
             pass
 
     assert "shop.react" in str(caught.value)
-    assert "shop.react" not in app.registry.tasks
+    assert "shop.react" not in app._internals.registry.tasks
 
 
 def positional_only(number: int, /) -> None: ...
@@ -196,7 +197,7 @@ async def async_generator(number: int) -> Any:
 @pytest.mark.parametrize(
     ("function", "told"),
     [
-        (positional_only, "number is positional-only: remove the /"),
+        (positional_only, "number is positional-only, but arguments are passed by name: remove the /"),
         (any_positions, r"\*numbers takes any number of positional arguments: declare one list parameter"),
         (any_names, r"\*\*numbers takes any keyword arguments: declare each of them"),
         (generator, "is a generator: return a list, or emit an event for each item"),
@@ -205,7 +206,7 @@ async def async_generator(number: int) -> Any:
         (Filters, "declare a function written with def or async def"),
     ],
 )
-def test_functions_that_cannot_be_tasks(app: TriggerEngine, function: Any, told: str) -> None:
+def test_invalid_task_functions_are_refused(app: TriggerEngine, function: Any, told: str) -> None:
     with pytest.raises(DeclarationError, match=told):
         app.task(function)
 
@@ -226,7 +227,7 @@ def test_functions_that_cannot_be_tasks(app: TriggerEngine, function: Any, told:
         ({"task_id": "work"}, "task work is declared twice"),
     ],
 )
-def test_options_of_a_task_that_cannot_be(app: TriggerEngine, options: dict[str, Any], told: str) -> None:
+def test_invalid_task_options_are_refused(app: TriggerEngine, options: dict[str, Any], told: str) -> None:
     with pytest.raises(DeclarationError, match=told):
 
         @app.task(**options)
@@ -256,15 +257,15 @@ def test_an_option_that_no_task_has_is_refused_at_once(app: TriggerEngine) -> No
         ({"queue": "\ud800"}, "queue is"),
     ],
 )
-def test_options_of_a_call_that_cannot_be_are_refused_before_the_call(
+def test_invalid_call_options_are_refused_before_the_call(
     app: TriggerEngine, options: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(DeclarationError, match=f"task work: {told}"):
-        app.registry.task("work").options(**options)
+        task_of(app, "work").options(**options)
 
 
 async def test_a_call_that_does_not_fit_is_refused_as_python_does(app: TriggerEngine) -> None:
-    work = app.registry.task("work")
+    work = task_of(app, "work")
     with pytest.raises(TypeError, match=r"work\(\) takes from 0 to 1 positional arguments but 2 were given"):
         await work(1, 2)
     with pytest.raises(

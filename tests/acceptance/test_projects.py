@@ -91,7 +91,7 @@ async def ended() -> set[str]:
 
 
 async def settled() -> None:
-    # The log is judged in order: when a mark has its reaction, what came before the mark has been judged.
+    # The log is evaluated in order: when a mark has its reaction, what came before the mark has been evaluated.
     before, now = None, await ended()
     while now != before:
         marker = await app.emit_event("mark")
@@ -107,7 +107,7 @@ async def main() -> None:
         listed = sorted(name for name in sys.modules if name.startswith("bakery."))
         results = {}
         for invocation_id in sys.argv[1:]:
-            results[invocation_id] = await (await app.invocation(invocation_id)).result(timeout=20)
+            results[invocation_id] = await (await app.invocation(invocation_id)).result(timeout=60)
         await settled()
         after = sorted(name for name in sys.modules if name.startswith("bakery."))
         runs = [
@@ -143,7 +143,7 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
-def test_listed_modules_are_imported_at_the_start_and_others_when_work_waits_for_them(project: Project) -> None:
+def test_listed_modules_are_imported_at_startup_and_others_on_demand(project: Project) -> None:
     invocation_id = project.run("call.py")
     told = project.run("work.py", invocation_id)
     assert told["before"] == ["bakery.app"]
@@ -156,7 +156,7 @@ def test_listed_modules_are_imported_at_the_start_and_others_when_work_waits_for
     assert str(project.folder / "bakery.db") in told["app"]
 
 
-def test_a_module_with_triggers_that_is_not_listed_reacts_to_nothing(project: Project) -> None:
+def test_triggers_of_an_unlisted_module_never_fire(project: Project) -> None:
     project.write("pyproject.toml", CONFIG.replace('["bakery.reactions"]', "[]"))
     invocation_id = project.run("call.py")
     told = project.run("work.py", invocation_id)
@@ -178,7 +178,7 @@ def test_def_tasks_in_child_processes_emit_through_their_runner(project: Project
     assert told["pid"] not in told["pids"]
 
 
-def test_what_a_def_task_does_is_the_same_in_a_thread_and_in_a_process(project: Project) -> None:
+def test_def_task_behaves_the_same_in_a_thread_and_in_a_process(project: Project) -> None:
     project.write(
         "bakery/both.py",
         """
@@ -214,7 +214,7 @@ def test_what_a_def_task_does_is_the_same_in_a_thread_and_in_a_process(project: 
                     return len(app.sync.emit_events([Event("a"), ("b", {"at": None})]))
                 case "call":
                     inner = app.sync.enqueue(in_thread.options(delay=0), what="who")
-                    return inner.result(timeout=20)[1:] == [1, {"what": "who"}]
+                    return inner.result(timeout=60)[1:] == [1, {"what": "who"}]
                 case "who":
                     return [current.task_id, current.attempt, dict(current.arguments)]
             raise LookupError(what)
@@ -241,7 +241,7 @@ def test_what_a_def_task_does_is_the_same_in_a_thread_and_in_a_process(project: 
 
         async def told(invocation) -> str:
             try:
-                return repr(await invocation.result(timeout=30))
+                return repr(await invocation.result(timeout=60))
             except TaskFailed as failed:
                 return f"{failed.exception_type}: {failed.exception_message}"
 
@@ -283,7 +283,7 @@ def test_the_program_runs_what_other_processes_call(project: Project) -> None:
         async def main() -> None:
             async with app, app.history() as history:
                 invocation = await bake("rye")
-                result = await invocation.result(timeout=30)
+                result = await invocation.result(timeout=60)
                 while not (written := await history.invocations(task_id="bakery.reactions.write_down")):
                     await asyncio.sleep(0.01)
                 print(json.dumps([result, dict(written[0].arguments)]))
@@ -330,7 +330,7 @@ def test_a_script_is_the_same_module_whether_it_is_run_or_imported(project: Proj
                 await bake()
                 while not (sold := await history.invocations(task_id="alone.sell", status="success")):
                     await asyncio.sleep(0.01)
-                print(json.dumps([bake.task_id, sold[0].result, len(app.registry.tasks)]))
+                print(json.dumps([bake.task_id, sold[0].result, len(app._internals.registry.tasks)]))
 
 
         if __name__ == "__main__":

@@ -209,7 +209,7 @@ async def test_a_status_provider_also_serves_results_and_exceptions(make_app: Ma
     assert told == ["failed", "success"]
 
 
-async def test_several_providers_are_merged_in_the_order_in_which_they_are_written(make_app: MakeApp) -> None:
+async def test_providers_are_merged_in_declaration_order(make_app: MakeApp) -> None:
     app = make_app()
     urgent = {"level": "urgent", "name": "nobody"}
 
@@ -257,9 +257,7 @@ async def test_arguments_arrive_as_the_annotated_types(make_app: MakeApp, how: s
         (broken, "KeyError: 'missing'"),
     ],
 )
-async def test_arguments_that_cannot_be_made_give_a_rejected_run_and_start_nothing(
-    make_app: MakeApp, provider: Any, error: str
-) -> None:
+async def test_provider_failure_rejects_the_run(make_app: MakeApp, provider: Any, error: str) -> None:
     app = make_app()
 
     @app.task(triggers=TriggerBuilder().on_event("a").with_args_from_event(provider))

@@ -13,7 +13,7 @@ def outcome_of(ctx: ResultContext) -> dict[str, Any]:
     return {"result": ctx.result, "error": ctx.exception_type, "message": ctx.exception_message}
 
 
-async def test_any_result_is_a_success_or_a_failure(make_app: MakeApp) -> None:
+async def test_on_any_result_fires_for_success_and_failure(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -25,7 +25,7 @@ async def test_any_result_is_a_success_or_a_failure(make_app: MakeApp) -> None:
         pass
 
     async with driven(app) as happened:
-        await (await share(5, 2)).result(timeout=10)
+        await (await share(5, 2)).result(timeout=60)
         await share(1, 0)
         await happened.settle()
         success, failure = await happened.calls(note)
@@ -34,7 +34,7 @@ async def test_any_result_is_a_success_or_a_failure(make_app: MakeApp) -> None:
     assert failure | {"message": ""} == {"result": None, "error": "ZeroDivisionError", "message": ""}
 
 
-async def test_a_certain_result_and_no_other(make_app: MakeApp) -> None:
+async def test_on_result_fires_only_for_the_given_result(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -137,7 +137,7 @@ async def test_status_and_result_of_one_task(make_app: MakeApp, logic: str, expe
         assert await happened.count(react) == expected, "an invocation that meets both starts one reaction"
 
 
-async def test_a_result_that_its_annotation_does_not_describe_is_still_one(make_app: MakeApp) -> None:
+async def test_result_that_contradicts_its_annotation_still_counts(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -154,7 +154,7 @@ async def test_a_result_that_its_annotation_does_not_describe_is_still_one(make_
         assert await happened.count(repair) == 1
 
 
-async def test_what_cannot_be_stored_is_a_failure_not_a_result(make_app: MakeApp) -> None:
+async def test_unstorable_result_fails_the_invocation(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task

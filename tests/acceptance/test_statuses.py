@@ -41,7 +41,7 @@ WRITTEN: list[Any] = [
 ]
 
 
-async def test_a_status_is_named_by_its_member_or_its_name_in_any_case(make_app: MakeApp) -> None:
+async def test_status_may_be_given_as_member_or_name_in_any_case(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -63,7 +63,7 @@ async def test_a_status_is_named_by_its_member_or_its_name_in_any_case(make_app:
         assert [await happened.count(react) for react in reactions] == [1] * len(WRITTEN)
 
 
-async def test_success_is_what_is_waited_for_unless_something_else_is_named(make_app: MakeApp) -> None:
+async def test_on_status_defaults_to_success(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -127,7 +127,7 @@ async def test_every_status_can_be_reacted_to(make_app: MakeApp, status: Invocat
     assert calls == [{"status": status}] * reached[status]
 
 
-async def test_a_status_tells_who_reached_it_with_which_arguments_and_when(make_app: MakeApp) -> None:
+async def test_status_context_has_task_arguments_and_time(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -154,7 +154,7 @@ async def test_a_status_tells_who_reached_it_with_which_arguments_and_when(make_
     }
 
 
-async def test_an_entry_that_reaches_two_of_the_statuses_starts_one_reaction(make_app: MakeApp) -> None:
+async def test_entry_that_reaches_two_statuses_fires_once(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -171,7 +171,7 @@ async def test_an_entry_that_reaches_two_of_the_statuses_starts_one_reaction(mak
         assert await happened.count(react) == 1, "taken from the queue and started in one step"
 
 
-async def test_each_attempt_that_is_tried_again_is_a_retry() -> None:
+async def test_each_repeated_attempt_has_a_retry_status() -> None:
     app = on_memory(retry_backoff=60.0, retry_backoff_max=3600.0)
 
     @app.task(max_retries=3, retry_for=ConnectionError)
@@ -197,7 +197,7 @@ async def test_each_attempt_that_is_tried_again_is_a_retry() -> None:
         assert (len(engine.calls(wait_a_little)), len(engine.calls(give_up))) == (3, 2)
 
 
-async def test_work_that_is_cancelled_before_any_runner_comes_is_seen_by_the_first(make_app: MakeApp) -> None:
+async def test_first_runner_reacts_to_an_earlier_cancellation(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -216,7 +216,7 @@ async def test_work_that_is_cancelled_before_any_runner_comes_is_seen_by_the_fir
             assert await happened.count(react) == 1
 
 
-async def test_a_rerun_is_reacted_to_like_any_other_invocation(make_app: MakeApp) -> None:
+async def test_rerun_fires_triggers_like_any_invocation(make_app: MakeApp) -> None:
     app = make_app()
 
     @app.task
@@ -229,8 +229,8 @@ async def test_a_rerun_is_reacted_to_like_any_other_invocation(make_app: MakeApp
 
     async with driven(app) as happened:
         invocation = await work(7)
-        await invocation.result(timeout=10)
+        await invocation.result(timeout=60)
         again = await invocation.rerun()
-        await again.result(timeout=10)
+        await again.result(timeout=60)
         await happened.settle()
         assert await happened.count(react) == 2

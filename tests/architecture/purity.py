@@ -9,7 +9,7 @@ PURE_STANDARD_MODULES = """
     struct textwrap types typing unicodedata zoneinfo
 """
 PURE_LIBRARIES = "croniter msgspec typing_extensions"
-PURE_PACKAGES = "trigger_engine.core trigger_engine.entries trigger_engine.errors"
+PURE_PACKAGES = "trigger_engine._engine trigger_engine._model trigger_engine.errors"
 PURE_IMPORTS = frozenset(f"{PURE_STANDARD_MODULES} {PURE_LIBRARIES} {PURE_PACKAGES}".split())
 """What the core may import. Everything else is impure until someone shows that it is not."""
 

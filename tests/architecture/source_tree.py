@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.project import ROOT
+
 PACKAGE = ROOT / "trigger_engine"
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.architecture.source_tree import name, python_files
 
-CORE = frozenset({"ids", "lifecycle", "contexts"})
-FILES = python_files("trigger_engine/audit")
-OTHERS = frozenset({"app", "audit", "entries", "errors", "user_functions"})
+ENGINE = frozenset({"lifecycle", "contexts"})
+FILES = python_files("trigger_engine/_audit")
+OTHERS = frozenset({"_app", "_audit", "_model", "errors"})
 
 
 def foreign_imports(source: str) -> list[str]:
@@ -24,16 +24,18 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
-            shallow = module in {"trigger_engine", "trigger_engine.core", "trigger_engine.log"}
+            shallow = module in {"trigger_engine", "trigger_engine._engine", "trigger_engine.backend"}
             yield from (f"{module}.{alias.name}" for alias in node.names) if shallow else (module,)
 
 
 def is_independent(module: str) -> bool:
     match module.split("."):
-        case ["trigger_engine", "core", part, *_]:
-            return part in CORE
-        case ["trigger_engine", "log", *rest]:
-            return rest == ["contract"]
+        case ["trigger_engine", "_engine", part, *_]:
+            return part in ENGINE
+        case ["trigger_engine", "_declare", *rest]:
+            return rest == ["user_functions"]
+        case ["trigger_engine", "backend", *rest]:
+            return rest == ["_contract"]
         case ["trigger_engine", part, *_]:
             return part in OTHERS
         case ["trigger_engine"]:
@@ -54,14 +56,14 @@ def test_it_imports_nothing_that_decides(path: Path) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "from trigger_engine.core.matcher import Matcher",
-        "from trigger_engine.core import ids, joins",
-        "import trigger_engine.core.index as index",
-        "def f():\n    from trigger_engine.core.validity import Validity",
-        "from trigger_engine.core.filters import freeze",
-        "from trigger_engine.log.admission import admit",
-        "from trigger_engine.history.fold import Fold",
-        "from trigger_engine.runner.judging import Judging",
+        "from trigger_engine._engine.matcher import Matcher",
+        "from trigger_engine._engine import contexts, joins",
+        "import trigger_engine._engine.index as index",
+        "def f():\n    from trigger_engine._engine.validity import Validity",
+        "from trigger_engine._engine.filters import freeze",
+        "from trigger_engine.backend._append_validation import admit",
+        "from trigger_engine._readmodel.projection.projector import Fold",
+        "from trigger_engine._runtime.callbacks import Callbacks",
         "import trigger_engine",
     ],
 )
@@ -72,10 +74,10 @@ def test_the_checker_sees(source: str) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "from trigger_engine.core.lifecycle import move",
-        "from trigger_engine.core import ids",
-        "from trigger_engine.entries.facts import Judged",
-        "from trigger_engine.log.contract import EventLog",
+        "from trigger_engine._engine.lifecycle import move",
+        "from trigger_engine._model import ids",
+        "from trigger_engine._model.entries import Judged",
+        "from trigger_engine.backend._contract import EventLog",
         "import heapq, msgspec",
     ],
 )

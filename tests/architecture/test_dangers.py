@@ -10,23 +10,27 @@ from tests.architecture.source_tree import PACKAGE, name, python_files
 IMPORTS = "imports by name"
 STARTS = "starts programs"
 ALLOWED: dict[str, tuple[str, str]] = {
-    "trigger_engine/modules.py": (IMPORTS, "the one place that imports user modules: those that the user names"),
-    "trigger_engine/runner/task_modules.py": (IMPORTS, "listed modules, and those of the app's own package"),
-    "trigger_engine/runner/child.py": (IMPORTS, "the module that its parent has imported"),
-    "trigger_engine/log/plugins.py": (IMPORTS, "installed backends"),
-    "trigger_engine/cli/main.py": (IMPORTS, "a command of this program, by a fixed list"),
-    "trigger_engine/cli/module_scan.py": (IMPORTS, "finds the files of the app's package, and imports none"),
-    "trigger_engine/cli/monitor.py": (IMPORTS, "looks whether what the monitor needs is installed"),
-    "trigger_engine/cli/run.py": (IMPORTS, "uvloop"),
-    "trigger_engine/cli/watching.py": (IMPORTS, "watchfiles"),
-    "trigger_engine/runner/processes.py": (STARTS, "this interpreter, with a fixed program"),
-    "trigger_engine/cli/supervisor.py": (STARTS, "this interpreter, with a fixed program"),
+    "trigger_engine/__init__.py": (IMPORTS, "its own modules, by a fixed list"),
+    "trigger_engine/_declare/modules.py": (
+        IMPORTS,
+        "the one place that imports user modules: those that the user names",
+    ),
+    "trigger_engine/_runtime/task_modules.py": (IMPORTS, "listed modules, and those of the app's own package"),
+    "trigger_engine/_runtime/worker/child.py": (IMPORTS, "the module that its parent has imported"),
+    "trigger_engine/_config/plugins.py": (IMPORTS, "installed backends"),
+    "trigger_engine/_cli/main.py": (IMPORTS, "a command of this program, by a fixed list"),
+    "trigger_engine/_cli/module_scan.py": (IMPORTS, "finds the files of the app's package, and imports none"),
+    "trigger_engine/_cli/monitor.py": (IMPORTS, "looks whether what the monitor needs is installed"),
+    "trigger_engine/_cli/run.py": (IMPORTS, "uvloop"),
+    "trigger_engine/_cli/reloading.py": (IMPORTS, "watchfiles"),
+    "trigger_engine/_runtime/worker/processes.py": (STARTS, "this interpreter, with a fixed program"),
+    "trigger_engine/_cli/supervisor.py": (STARTS, "this interpreter, with a fixed program"),
 }
 FILES = [path for path in python_files("trigger_engine", "backends") if "tests" not in path.parts]
 
 
 def test_there_is_something_to_check() -> None:
-    assert PACKAGE / "app.py" in FILES
+    assert PACKAGE / "_app" / "app.py" in FILES
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

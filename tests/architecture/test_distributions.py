@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.architecture.source_tree import ROOT, name
-from trigger_engine.log.plugins import EXTRAS, find_backend
+from tests.architecture.source_tree import name
+from tests.support.project import ROOT
+from trigger_engine._config.plugins import EXTRAS, find_backend
 
 BACKENDS = sorted(path.parent for path in (ROOT / "backends").glob("*/pyproject.toml"))
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.architecture.source_tree import ROOT
+from tests.support.project import ROOT
 
 HEAVY = (
     "aiosqlite",
@@ -17,8 +17,8 @@ HEAVY = (
     "rich",
     "sqlite3",
     "typer",
-    "trigger_engine.history",
-    "trigger_engine.runner",
+    "trigger_engine._readmodel.history",
+    "trigger_engine._runtime.runner",
 )
 
 
@@ -31,5 +31,5 @@ def imported() -> set[str]:
 
 @pytest.mark.parametrize("module", HEAVY)
 def test_importing_the_package_does_not_import(module: str, imported: set[str]) -> None:
-    assert "trigger_engine.app" in imported
+    assert "trigger_engine._app.app" in imported
     assert module not in imported

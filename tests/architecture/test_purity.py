@@ -7,11 +7,11 @@ import pytest
 from tests.architecture.purity import impurities
 from tests.architecture.source_tree import PACKAGE, name, python_files
 
-PURE_FILES = python_files("trigger_engine/core", "trigger_engine/entries")
+PURE_FILES = python_files("trigger_engine/_engine", "trigger_engine/_model")
 
 
 def test_there_is_a_core_to_check() -> None:
-    assert PACKAGE / "core" / "__init__.py" in PURE_FILES
+    assert PACKAGE / "_engine" / "__init__.py" in PURE_FILES
 
 
 @pytest.mark.parametrize("path", PURE_FILES, ids=name)
@@ -42,8 +42,8 @@ def test_a_core_module_is_pure(path: Path) -> None:
         ("import aiosqlite", "imports aiosqlite"),
         ("def f():\n    import os", "imports os"),
         ("from . import matcher", "write it absolute"),
-        ("from trigger_engine.log.contract import EventLog", "imports trigger_engine.log.contract"),
-        ("from trigger_engine import app", "imports trigger_engine.app"),
+        ("from trigger_engine.backend._contract import EventLog", "imports trigger_engine.backend._contract"),
+        ("from trigger_engine import _app", "imports trigger_engine._app"),
         ("from datetime import datetime\ndatetime.now()", "reads the clock"),
         ("import datetime\ndatetime.datetime.utcnow()", "reads the clock"),
         ("from datetime import date, UTC\ndate.today()", "reads the clock"),
@@ -68,8 +68,8 @@ def test_the_checker_sees(source: str, what: str) -> None:
         "from datetime import UTC, datetime\nmoment = datetime.fromtimestamp(0, UTC).astimezone(UTC)",
         "from collections.abc import Sequence\nfrom hashlib import blake2b\nimport msgspec",
         "from croniter import croniter\nnext_due = croniter('* * * * *', start).get_next()",
-        "from trigger_engine import core, entries",
-        "from trigger_engine.entries.facts import Entry\nfrom trigger_engine.errors import ConfigError",
+        "from trigger_engine import _engine, _model",
+        "from trigger_engine._model.entries import Entry\nfrom trigger_engine.errors import ConfigError",
         "class A:\n    def __hash__(self):\n        return hash(self.key)",
         "def f(now): return self.now, now.timestamp(), a.id, a.open()",
     ],

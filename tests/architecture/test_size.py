@@ -45,7 +45,7 @@ def test_the_checker_only_lets_what_is_listed_shrink() -> None:
 
 
 def over(sizes: dict[str, int], limit: int, listed: dict[str, int]) -> list[str]:
-    """What to mend, one line for each item."""
+    """What to fix, one line for each item."""
     found = []
     for item, lines in sizes.items():
         allowed = listed.get(item, limit)

@@ -1,4 +1,4 @@
-"""A log that can fail keeps the contract as long as no test says that it shall fail."""
+"""The fault-injecting log keeps the contract while no fault is injected."""
 
 import pytest
 

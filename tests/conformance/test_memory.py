@@ -4,14 +4,14 @@ import copy
 
 import pytest
 
-from trigger_engine.log.memory import MemTrigger
+from trigger_engine._storage.memory.log import MemTrigger
+from trigger_engine.testing._clock import ManualClock
 from trigger_engine.testing.conformance import LogConformance, LogHarness
-from trigger_engine.testing.steered import SteeredClock
 
 
 class MemoryHarness(LogHarness):
     def __init__(self) -> None:
-        self.clock: SteeredClock = SteeredClock(1_800_000_000.0)
+        self.clock: ManualClock = ManualClock(1_800_000_000.0)
         self._backends: dict[str, MemTrigger] = {}
 
     def backend(self, app_id: str) -> MemTrigger:

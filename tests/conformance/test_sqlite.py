@@ -1,4 +1,4 @@
-"""The SQLite log keeps the contract."""
+"""The SQLite log fulfils the contract."""
 
 import os
 import sqlite3
@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from trigger_engine.log.sqlite import log as sqlite_log
-from trigger_engine.log.sqlite.backend import SQLiteSettings, SQLiteTrigger
-from trigger_engine.log.sqlite.boot_clock import BootClock
+from trigger_engine._storage.sqlite import log as sqlite_log
+from trigger_engine._storage.sqlite.backend import SQLiteTrigger
+from trigger_engine._storage.sqlite.boot_clock import BootClock
+from trigger_engine._storage.sqlite.settings import SQLiteSettings
+from trigger_engine.testing._clock import ManualClock
 from trigger_engine.testing.conformance import LogConformance, LogHarness
-from trigger_engine.testing.steered import SteeredClock
 
 
 class SQLiteHarness(LogHarness):
     def __init__(self, folder: Path) -> None:
-        self.clock: SteeredClock = SteeredClock(1_800_000_000.0)
+        self.clock: ManualClock = ManualClock(1_800_000_000.0)
         self._path = folder / "log.db"
 
     def boot_clock(self) -> BootClock:

@@ -1,4 +1,4 @@
-"""Several real processes on one SQLite file: they race, die, and wake each other."""
+"""Several real processes on one SQLite file race, die and wake each other."""
 
 import asyncio
 import os
@@ -13,13 +13,13 @@ import pytest
 
 from tests.conformance import sqlite_process
 from tests.conformance.sqlite_process import NEVER
-from tests.log.sqlite_files import is_sound
-from trigger_engine.core.lifecycle import InvocationStatus
-from trigger_engine.log.contract import EventLog
-from trigger_engine.log.sqlite import wakeup
-from trigger_engine.testing.conformance.claiming import claim
-from trigger_engine.testing.conformance.harness import PATIENCE, append, ids
-from trigger_engine.testing.conformance.sample_entries import event, recovered, registration
+from tests.integration.storage.sqlite_files import is_sound
+from trigger_engine._engine.lifecycle import InvocationStatus
+from trigger_engine._storage.sqlite import wakeup
+from trigger_engine.backend._contract import EventLog
+from trigger_engine.testing.conformance._claiming import claim
+from trigger_engine.testing.conformance._harness import PATIENCE, append, ids
+from trigger_engine.testing.conformance._sample_entries import event, recovered, registration
 
 Start = Callable[..., Awaitable[Process]]
 FEW = 60
@@ -38,7 +38,7 @@ async def log(path: Path) -> AsyncIterator[EventLog]:
 
 @pytest.fixture
 async def start(path: Path) -> AsyncIterator[Start]:
-    """Starts a process in a role; what still runs after the test is killed."""
+    """Starts processes in a role; kills those that still run after the test."""
     async with AsyncExitStack() as stack:
 
         async def start_process(*words: str) -> Process:
@@ -56,65 +56,65 @@ async def start(path: Path) -> AsyncIterator[Start]:
 
 
 async def kill(process: Process) -> list[str]:
-    """Kills it without warning; returns what it had still told."""
+    """Kills a process and returns the lines that it had printed."""
     if process.returncode is None:
         process.send_signal(signal.SIGKILL)
-    told, _ = await process.communicate()
-    return told.decode().splitlines()
+    printed, _ = await process.communicate()
+    return printed.decode().splitlines()
 
 
 async def line(process: Process) -> str:
-    """The next thing that it tells."""
+    """The next line that a process prints."""
     assert process.stdout is not None
-    async with asyncio.timeout(3 * PATIENCE):
+    async with asyncio.timeout(9 * PATIENCE):
         return (await process.stdout.readline()).decode().strip()
 
 
 async def ended(process: Process) -> list[str]:
-    """Everything that it tells until it ends, which must be well."""
-    async with asyncio.timeout(3 * PATIENCE):
-        told, errors = await process.communicate()
+    """All lines that a process prints until it ends successfully."""
+    async with asyncio.timeout(9 * PATIENCE):
+        printed, errors = await process.communicate()
     assert errors == b""
     assert process.returncode == 0
-    return told.decode().splitlines()
+    return printed.decode().splitlines()
 
 
-async def test_processes_that_race_lose_nothing_and_keep_their_own_order(log: EventLog, start: Start) -> None:
+async def test_racing_processes_lose_nothing_and_keep_their_own_order(log: EventLog, start: Start) -> None:
     processes = [await start("append", name, "100") for name in "abcd"]
-    told = await asyncio.gather(*map(ended, processes))
+    printed = await asyncio.gather(*map(ended, processes))
     found = await ids(log)
     assert len(found) == len(set(found)) == 800
-    for name, lines in zip("abcd", told, strict=True):
+    for name, lines in zip("abcd", printed, strict=True):
         assert [entry_id for entry_id in found if entry_id.startswith(name)] == [
             f"{line}{half}" for line in lines for half in "ab"
         ]
 
 
-async def test_a_killed_process_loses_nothing_that_it_was_promised(log: EventLog, path: Path, start: Start) -> None:
-    promised: set[str] = set()
+async def test_killed_process_loses_nothing_acknowledged(log: EventLog, path: Path, start: Start) -> None:
+    acknowledged: set[str] = set()
     survivor = await start("append", "survivor", "0")
     for number in range(4):
         victim = await start("append", f"victim{number}", "0")
-        promised.update([await line(victim) for _ in range(20)])
-        promised.update(await kill(victim))
+        acknowledged.update([await line(victim) for _ in range(20)])
+        acknowledged.update(await kill(victim))
     async with asyncio.timeout(PATIENCE):
         await append(log, event("parent"))
-    promised.update(await kill(survivor))
+    acknowledged.update(await kill(survivor))
     found = await ids(log)
-    assert {f"{each}{half}" for each in promised for half in "ab"} <= set(found)
+    assert {f"{each}{half}" for each in acknowledged for half in "ab"} <= set(found)
     pairs = [entry_id for entry_id in found if entry_id != "parent"]
     assert all(one[:-1] == other[:-1] for one, other in zip(pairs[::2], pairs[1::2], strict=True))
     assert is_sound(path)
 
 
-async def test_runners_of_several_processes_never_get_the_same(log: EventLog, start: Start) -> None:
+async def test_processes_never_claim_the_same_invocation(log: EventLog, start: Start) -> None:
     names = [f"i{n:03}" for n in range(200)]
     await log.append([(registration(name),) for name in names])
-    told = await asyncio.gather(*[ended(await start("work", f"runner-{n}")) for n in range(3)])
-    assert sorted(name for lines in told for words in lines for name in words.split()) == names
+    printed = await asyncio.gather(*[ended(await start("work", f"runner-{n}")) for n in range(3)])
+    assert sorted(name for lines in printed for words in lines for name in words.split()) == names
 
 
-async def test_what_a_killed_runner_held_is_recovered(log: EventLog, start: Start) -> None:
+async def test_invocations_of_a_killed_runner_are_recovered(log: EventLog, start: Start) -> None:
     names = [f"i{n:03}" for n in range(300)]
     await log.append([(registration(name),) for name in names])
     victim = await start("work", "victim")
@@ -130,24 +130,24 @@ async def test_what_a_killed_runner_held_is_recovered(log: EventLog, start: Star
     assert (await claim(log)).started == []
 
 
-async def test_processes_wake_each_other_without_looking_at_the_file(
+async def test_processes_wake_each_other_without_polling(
     log: EventLog, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wakeup, "POLL_SECONDS", NEVER)
     partner = await start("echo")
     assert await line(partner) == "ready"
-    bookmark = await log.tail()
+    cursor = await log.tail()
     for number in range(20):
         await append(log, event(f"ping-{number}"))
         answers: list[str] = []
         async with asyncio.timeout(PATIENCE):
             while f"pong-{number}" not in answers:
-                batch = await log.follow(bookmark, wait=PATIENCE)
-                bookmark = batch.bookmark
+                batch = await log.follow(cursor, wait=PATIENCE)
+                cursor = batch.cursor
                 answers += [entry.id for _, entry in batch.entries]
 
 
-async def test_the_lease_of_a_killed_process_is_free_at_once(log: EventLog, start: Start) -> None:
+async def test_lease_of_a_killed_process_is_free_at_once(log: EventLog, start: Start) -> None:
     leader = await start("hold", "runner-1")
     assert await line(leader) == "True"
     assert not await log.acquire("match", "runner-2", ttl=60)
@@ -157,7 +157,7 @@ async def test_the_lease_of_a_killed_process_is_free_at_once(log: EventLog, star
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
-async def test_the_lease_of_a_stopped_process_is_its_own_until_it_is_over(log: EventLog, start: Start) -> None:
+async def test_suspended_process_keeps_its_lease_until_it_expires(log: EventLog, start: Start) -> None:
     leader = await start("hold", "runner-1")
     assert await line(leader) == "True"
     leader.send_signal(signal.SIGSTOP)
@@ -165,7 +165,7 @@ async def test_the_lease_of_a_stopped_process_is_its_own_until_it_is_over(log: E
     leader.send_signal(signal.SIGCONT)
 
 
-async def test_a_light_writer_is_not_starved_by_busy_ones(log: EventLog, start: Start) -> None:
+async def test_busy_writers_do_not_starve_a_light_one(log: EventLog, start: Start) -> None:
     for name in "ab":
         await line(await start("append", name, "0"))
     overtaken = []
@@ -173,5 +173,5 @@ async def test_a_light_writer_is_not_starved_by_busy_ones(log: EventLog, start: 
         before = await log.tail()
         position = await append(log, event(f"light-{number}"))
         overtaken.append(position - before.position)
-    # Without a queue, a hundred entries of others come first now and then.
+    # Without the fair lock, a hundred entries of others sometimes come first.
     assert max(overtaken) < FEW

@@ -1,4 +1,4 @@
-"""Headless Chromium, driven by Playwright: the system's own, installed where that may be done."""
+"""Headless Chromium, driven by Playwright: the system's own, installed if possible."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ DEADLINE = 30_000
 
 
 def chromium_path() -> str:
-    """The program. CHROMIUM names another; root on Debian gets it installed, others are told what to install."""
+    """Returns the path of Chromium, or of CHROMIUM. Installs it for root on Debian; else raises RuntimeError."""
     named = os.environ.get("CHROMIUM") or _found()
     if named is not None:
         return named
@@ -35,8 +35,8 @@ def chromium_path() -> str:
     installed = _found()
     if installed is None:
         raise RuntimeError(
-            "the tests of the monitor need Chromium: install it (Debian: apt-get install chromium), or name it in "
-            "CHROMIUM, or leave these tests out with -m 'not servers'"
+            "the tests of the monitor need Chromium: install it (Debian: apt-get install chromium), set CHROMIUM to "
+            "its path, or skip these tests with -m 'not servers'"
         )
     return installed
 
@@ -47,7 +47,7 @@ def _found() -> str | None:
 
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
-    """A running browser."""
+    """Starts a browser."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium_path(), args=_FLAGS)
         try:
@@ -56,14 +56,14 @@ async def chromium() -> AsyncIterator[Browser]:
             await browser.close()
 
 
-class Complaints:
-    """What a page complained of: errors in its console, and of its script; failed answers that a test expects not."""
+class ConsoleErrors:
+    """Errors and warnings in a page's console, and errors in its script."""
 
     def __init__(self, page: Page) -> None:
-        self.heard: list[str] = []
-        page.on("console", lambda message: self._hear(message.type, message.text))
-        page.on("pageerror", lambda error: self._hear("error", str(error)))
+        self.texts: list[str] = []
+        page.on("console", lambda message: self._add(message.type, message.text))
+        page.on("pageerror", lambda error: self._add("error", str(error)))
 
-    def _hear(self, kind: str, text: str) -> None:
+    def _add(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):
-            self.heard.append(text)
+            self.texts.append(text)

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What an application answered. Header names are in lower case; of several with one name the last is there."""
+class ClientResponse:
+    """A response. Header names are in lower case; of repeated headers only the last is kept."""
 
     status: int
     headers: dict[str, str]
@@ -29,24 +29,24 @@ class Answer:
 
 
 class Client:
-    """Somebody at 10.0.0.1 who keeps cookies."""
+    """A client at 10.0.0.1 that keeps cookies."""
 
     def __init__(self, web: ASGIApp, *, root: str = "") -> None:
         self._web = web
         self._root = root
         self.cookies: dict[str, str] = {}
-        self.last: Answer | None = None
+        self.last: ClientResponse | None = None
 
-    async def get(self, target: str, **headers: str) -> Answer:
+    async def get(self, target: str, **headers: str) -> ClientResponse:
         return await self._request("GET", target, b"", headers)
 
-    async def post(self, target: str, fields: dict[str, str] | None = None, **headers: str) -> Answer:
-        """Sends a form, with the secret of the page's cookie unless `csrf` is among the fields."""
+    async def post(self, target: str, fields: dict[str, str] | None = None, **headers: str) -> ClientResponse:
+        """Sends a form, with the secret from the cookie unless `csrf` is given."""
         secret = next((value for name, value in self.cookies.items() if name.startswith("te_csrf")), "")
         form = {"csrf": secret, **(fields or {})}
         return await self._request("POST", target, urlencode(form).encode(), headers)
 
-    async def _request(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> Answer:
+    async def _request(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> ClientResponse:
         url = urlsplit(target)
         given = {"host": "monitor.test", **{name.replace("_", "-"): value for name, value in headers.items()}}
         if self.cookies:
@@ -79,11 +79,11 @@ class Client:
         try:
             await self._web(scope, receive, send)
         finally:
-            self.last = self._answer(messages) if messages else None
+            self.last = self._response(messages) if messages else None
         assert self.last is not None
         return self.last
 
-    def _answer(self, messages: list[Message]) -> Answer:
+    def _response(self, messages: list[Message]) -> ClientResponse:
         found: dict[str, str] = {}
         for name, value in messages[0]["headers"]:
             found[name.decode().lower()] = value.decode()
@@ -91,4 +91,4 @@ class Client:
                 cookie, _, kept = value.decode().partition(";")[0].partition("=")
                 self.cookies[cookie] = kept
         answered = b"".join(message.get("body", b"") for message in messages[1:])
-        return Answer(messages[0]["status"], found, answered)
+        return ClientResponse(messages[0]["status"], found, answered)

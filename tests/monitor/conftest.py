@@ -1,6 +1,6 @@
-"""One browser, one app with a runner, and one server with its monitor, for all tests of a session.
+"""Fixtures shared by all tests of a session: a browser, an app with a runner, and a served monitor.
 
-They live on the session's event loop, and so do these tests.
+They and the tests run on the session's event loop.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ import pytest_asyncio
 import uvicorn
 from playwright.async_api import Browser, Page
 
-from tests.monitor.browser import DEADLINE, Complaints, chromium
+from tests.monitor.browser import DEADLINE, ConsoleErrors, chromium
 from tests.monitor.shop import Shop, make_shop_app
 from tests.support.apps import make_app
-from trigger_engine.monitor import Monitor, asgi_app
+from trigger_engine._monitor.application import Monitor, asgi_app
 
 __all__ = ["make_app"]
 
@@ -36,7 +36,7 @@ class Site:
 
 @asynccontextmanager
 async def served(web: Monitor) -> AsyncIterator[str]:
-    """Serves an application on a free port; gives its address."""
+    """Serves an application on a free port. Yields its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(web, log_level="warning", lifespan="on", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
@@ -52,7 +52,7 @@ async def served(web: Monitor) -> AsyncIterator[str]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    """The monitor of a shop in which much has happened, and whose runner is up."""
+    """The monitor of a shop with data and a live runner."""
     folder = tmp_path_factory.mktemp("monitor")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
@@ -74,15 +74,15 @@ def shop(site: Site) -> Shop:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """One browser for all."""
+    """The shared browser."""
     async with chromium() as running:
         yield running
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_page(site: Site, browser: Browser) -> AsyncIterator[OpenPage]:
-    """Opens pages of the monitor, each in a browser of its own; at the end none may have complained."""
-    complaints: list[Complaints] = []
+    """Opens pages of the monitor, each in its own browser context. Fails if a page logged an error."""
+    console_errors: list[ConsoleErrors] = []
     async with AsyncExitStack() as stack:
 
         async def open_one(
@@ -92,7 +92,7 @@ async def open_page(site: Site, browser: Browser) -> AsyncIterator[OpenPage]:
             dark: bool = False,
             script: bool = True,
             base: str = site.url,
-            may_complain: bool = False,
+            allow_errors: bool = False,
         ) -> Page:
             context = await browser.new_context(
                 viewport={"width": width, "height": 900},
@@ -102,18 +102,18 @@ async def open_page(site: Site, browser: Browser) -> AsyncIterator[OpenPage]:
             stack.push_async_callback(context.close)
             page = await context.new_page()
             page.set_default_timeout(DEADLINE)
-            if not may_complain:
-                complaints.append(Complaints(page))
+            if not allow_errors:
+                console_errors.append(ConsoleErrors(page))
             await page.goto(base + path)
             return page
 
         yield open_one
-    heard = [text for one in complaints for text in one.heard if "status of 4" not in text]
-    assert not heard
+    texts = [text for one in console_errors for text in one.texts if "status of 4" not in text]
+    assert not texts
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for an app of the test's own, its cache too."""
+    """A folder for the test's app and its cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path

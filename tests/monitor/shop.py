@@ -1,4 +1,4 @@
-"""The app that the monitor is tried on, with something of everything that can happen."""
+"""The app of the monitor's tests, with data of every kind."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -15,7 +15,8 @@ from trigger_engine import (
     TriggerBuilder,
     TriggerEngine,
 )
-from trigger_engine.history import History, InvocationRecord, TriggerRunRecord
+from trigger_engine._readmodel.history import History
+from trigger_engine._readmodel.records import InvocationRecord, TriggerRunRecord
 
 SCRIPT = "<script>alert(1)</script>"
 SECRET = "hunter2-is-my-password"
@@ -34,7 +35,7 @@ def shipped_order_of(ctx: StatusContext) -> dict[str, Any]:
     return {"order": ctx.arguments.kwargs["order"]}
 
 
-def is_dear(payload: dict[str, Any]) -> bool:
+def is_expensive(payload: dict[str, Any]) -> bool:
     return bool(payload["amount"] > 1000)
 
 
@@ -52,22 +53,25 @@ def declare(app: TriggerEngine) -> None:
         return f"{order} is on its way"
 
     @app.task(
-        task_id="shop.tell_customer", triggers=TriggerBuilder().on_status(ship).with_args_from_status(shipped_order_of)
+        task_id="shop.notify_customer",
+        triggers=TriggerBuilder().on_status(ship).with_args_from_status(shipped_order_of),
     )
-    async def tell_customer(order: str) -> None: ...
+    async def notify_customer(order: str) -> None: ...
 
     @app.task(task_id="shop.alert", triggers=TriggerBuilder().on_exception(ship).with_args_from_exception(problem_of))
     async def alert(problem: str) -> str:
         return problem
 
-    @app.task(task_id="shop.audit", triggers=TriggerBuilder().on_event("order.paid", is_dear).on_event("audit.asked"))
+    @app.task(
+        task_id="shop.audit", triggers=TriggerBuilder().on_event("order.paid", is_expensive).on_event("audit.asked")
+    )
     async def audit() -> None: ...
 
     @app.task(
-        task_id="shop.close_books",
-        triggers=TriggerBuilder().on_event("order.shipped").on_status(tell_customer).on_event("day.ended"),
+        task_id="shop.close_day",
+        triggers=TriggerBuilder().on_event("order.shipped").on_status(notify_customer).on_event("day.ended"),
     )
-    async def close_books() -> None: ...
+    async def close_day() -> None: ...
 
     @app.task(task_id="shop.wait")
     async def wait(seconds: float) -> str:
@@ -77,18 +81,18 @@ def declare(app: TriggerEngine) -> None:
 
 @dataclass
 class Shop:
-    """The app, its history, and the ids of what happened in it."""
+    """The app, its history, and the ids of its events."""
 
     app: TriggerEngine
     history: History
     ids: dict[str, str] = field(default_factory=dict)
 
     async def trade(self) -> None:
-        """Lets everything happen that the tests look at."""
+        """Produces the data that the tests use."""
         emit = self.app.emit_event
         self.ids["paid"] = await emit("order.paid", {"order": "A-7", "country": "FI", "amount": 20})
         self.ids["abroad"] = await emit("order.paid", {"order": "A-8", "country": "SE", "amount": 30})
-        self.ids["dear"] = await emit("order.paid", {"order": "A-9", "country": "SE", "amount": 5000})
+        self.ids["expensive"] = await emit("order.paid", {"order": "A-9", "country": "SE", "amount": 5000})
         self.ids["broken"] = await emit("order.paid", {"order": "broken", "country": "FI", "amount": 1})
         self.ids["nameless"] = await emit("order.paid", {"country": "FI", "amount": 1})
         self.ids["script"] = await emit(SCRIPT, {"text": SCRIPT, "api-key": SECRET, "deep": [{"userPassword": SECRET}]})
@@ -96,26 +100,26 @@ class Shop:
         await self.settle()
 
     async def settle(self) -> None:
-        """Returns when all is judged and everything that was started has ended."""
+        """Returns when all is evaluated and everything that was started has ended."""
         await wait_until(self._is_settled)
 
     async def _is_settled(self) -> bool:
         newest = (await self.history.events(limit=1))[0]
-        judged_upto = (await self.history.overview()).judged_upto
+        evaluated_upto = (await self.history.overview()).evaluated_upto
         still_open = await self.history.invocations(status=[one for one in InvocationStatus if not one.is_final])
-        return judged_upto >= newest.position and not still_open
+        return evaluated_upto >= newest.position and not still_open
 
     async def invocation(self, task_id: str, **filters: Any) -> InvocationRecord:
-        """The newest invocation of a task."""
+        """Returns the newest invocation of a task."""
         return (await self.history.invocations(task_id=task_id, **filters))[0]
 
     async def run(self, task_id: str, **filters: Any) -> TriggerRunRecord:
-        """The newest trigger run of a task."""
+        """Returns the newest trigger run of a task."""
         return next(one for one in await self.history.trigger_runs(**filters) if one.task_id == task_id)
 
 
 def make_shop_app(path: Path) -> TriggerEngine:
-    """The app, on a file of its own."""
+    """Returns the app with its own file."""
     app = on_sqlite(path, app_id="shop")
     declare(app)
     return app

@@ -1,4 +1,4 @@
-"""What machines get: JSON of every page, whole values, streams, and errors that say what to do."""
+"""Responses without a browser: JSON of every page, metrics, streams, and errors."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,8 +13,8 @@ from tests.monitor.client import Client
 from tests.support.apps import MakeApp, on_memory
 from tests.support.waiting import wait_until
 from trigger_engine import TriggerBuilder, TriggerEngine
-from trigger_engine.monitor import Monitor, asgi_app
-from trigger_engine.monitor.pages import PAGES
+from trigger_engine._monitor.application import Monitor, asgi_app
+from trigger_engine._monitor.pages import PAGES
 from trigger_engine.testing import inject_faults
 
 
@@ -34,7 +34,7 @@ async def app(folder: Path, make_app: MakeApp) -> AsyncIterator[TriggerEngine]:
 
 
 async def settled(app: TriggerEngine, web: Monitor) -> Client:
-    """A client of the monitor, once an event has started an invocation that has ended."""
+    """Emits an event, waits until its invocation has ended, and returns a client of the monitor."""
     await app.emit_event("go", {"x": 1})
     client = Client(web)
 
@@ -45,7 +45,7 @@ async def settled(app: TriggerEngine, web: Monitor) -> Client:
     return client
 
 
-async def test_every_page_is_there_as_json(app: TriggerEngine) -> None:
+async def test_every_page_is_available_as_json(app: TriggerEngine) -> None:
     async with asgi_app(app) as web:
         client = await settled(app, web)
         event = (await client.get("/api/events")).json["events"][0]
@@ -62,15 +62,15 @@ async def test_every_page_is_there_as_json(app: TriggerEngine) -> None:
                 path = path.replace(name, value)
             for answer in (await client.get(f"/api{'/overview' if path == '/' else path}"), await client.get(path)):
                 assert answer.status == 200, path
-        told = (await client.get(f"/api/events/{event['event_id']}")).json
-        assert told["event"]["payload"] == {"x": 1}
-        assert [one["outcome"] for one in told["explanations"]] == ["fired"]
+        facts = (await client.get(f"/api/events/{event['event_id']}")).json
+        assert facts["event"]["payload"] == {"x": 1}
+        assert [one["outcome"] for one in facts["explanations"]] == ["fired"]
         assert (await client.get(f"/api/invocations/{run['invocation_id']}")).json["invocation"]["result"] == 1
         found = (await client.get(f"/api/search?q=event:{event['event_id']}")).json
         assert found["path"] == f"/events/{event['event_id']}"
 
 
-async def test_ids_may_hold_any_character(app: TriggerEngine) -> None:
+async def test_ids_can_contain_any_character(app: TriggerEngine) -> None:
     async with asgi_app(app) as web:
         client = await settled(app, web)
         trigger_id = (await client.get("/api/trigger-runs")).json["trigger_runs"][0]["trigger_id"]
@@ -81,7 +81,7 @@ async def test_ids_may_hold_any_character(app: TriggerEngine) -> None:
         assert (await client.get(f"/triggers/{trigger_id}")).status == 200
 
 
-async def test_errors_are_told_to_people_and_to_machines(app: TriggerEngine) -> None:
+async def test_errors_are_pages_and_json(app: TriggerEngine) -> None:
     async with asgi_app(app) as web:
         client = Client(web)
         for path, status in (
@@ -105,7 +105,7 @@ async def test_errors_are_told_to_people_and_to_machines(app: TriggerEngine) -> 
         assert "registered" in bad["allowed"]
 
 
-async def test_a_backend_that_is_down_is_told_and_comes_back() -> None:
+async def test_unreachable_backend_is_an_error_until_it_is_back() -> None:
     app = declare(on_memory())
     faults = inject_faults(app)
     async with app, asgi_app(app) as web:
@@ -115,44 +115,44 @@ async def test_a_backend_that_is_down_is_told_and_comes_back() -> None:
         assert (await client.get("/")).status == 503
         assert (await client.get("/healthz")).status == 503
         assert (await client.get("/api/events")).json["error"]
-        faults.mend()
+        faults.clear()
         assert (await client.get("/")).status == 200
         assert (await client.get("/healthz")).json == {"status": "ok"}
 
 
-async def test_it_starts_while_the_backend_is_down() -> None:
+async def test_monitor_starts_while_the_backend_is_down() -> None:
     app = declare(on_memory())
     faults = inject_faults(app)
     faults.fail("open")
     web = asgi_app(app)
     messages = [{"type": "lifespan.startup"}]
-    told: list[str] = []
-    looked: list[int] = []
+    sent: list[str] = []
+    statuses: list[int] = []
 
     async def receive() -> Any:
         if messages:
             return messages.pop()
         client = Client(web)
-        looked.append((await client.get("/")).status)
-        faults.mend()
-        looked.append((await client.get("/")).status)
+        statuses.append((await client.get("/")).status)
+        faults.clear()
+        statuses.append((await client.get("/")).status)
         return {"type": "lifespan.shutdown"}
 
     async def send(message: Any) -> None:
-        told.append(message["type"])
+        sent.append(message["type"])
 
     await web({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)
-    assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert looked == [503, 200]
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert statuses == [503, 200]
 
 
-async def test_a_failure_of_the_monitor_itself_is_a_page_too(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_internal_error_is_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     app = declare(on_memory())
 
     def fail(*_: object) -> None:
-        raise ZeroDivisionError("the test says so")
+        raise ZeroDivisionError("raised by the test")
 
-    monkeypatch.setattr(import_module("trigger_engine.monitor.pages.overview"), "standing", fail)
+    monkeypatch.setattr(import_module("trigger_engine._monitor.pages.overview"), "health", fail)
     async with app, asgi_app(app) as web:
         for path in ("/", "/api/overview"):
             client = Client(web)
@@ -160,11 +160,11 @@ async def test_a_failure_of_the_monitor_itself_is_a_page_too(monkeypatch: pytest
                 await client.get(path)
             assert client.last is not None
             assert client.last.status == 500
-            assert "ZeroDivisionError while this page was made" in client.last.text
+            assert "ZeroDivisionError while rendering this page" in client.last.text
             assert "content-security-policy" in client.last.headers
 
 
-async def test_a_memory_app_is_watched_from_inside() -> None:
+async def test_memory_app_can_be_monitored_in_its_own_process() -> None:
     app = declare(on_memory())
     web = asgi_app(app)
     async with app, app.runner():
@@ -173,7 +173,7 @@ async def test_a_memory_app_is_watched_from_inside() -> None:
         await web.__aexit__(None, None, None)
 
 
-async def test_prometheus_gets_metrics(app: TriggerEngine) -> None:
+async def test_metrics_are_in_the_prometheus_format(app: TriggerEngine) -> None:
     async with asgi_app(app) as web:
         client = await settled(app, web)
         answer = await client.get("/metrics")
@@ -187,14 +187,14 @@ async def test_prometheus_gets_metrics(app: TriggerEngine) -> None:
             for one in family.samples
         }
         assert values[("invocations", "success")] == 1
-        assert values[("triggers", "in force")] == 1
+        assert values[("triggers", "active")] == 1
         assert values[("runners", "alive")] == 1
         assert values[("leader",)] == 1
         assert values[("waiting_invocations",)] == 0
         assert all(family.documentation for family in families.values())
 
 
-async def test_assets_are_kept_for_ever_under_their_version(app: TriggerEngine) -> None:
+async def test_versioned_assets_are_cached_forever(app: TriggerEngine) -> None:
     async with asgi_app(app) as web:
         client = Client(web)
         page = (await client.get("/")).text
@@ -205,7 +205,7 @@ async def test_assets_are_kept_for_ever_under_their_version(app: TriggerEngine) 
         assert "Permission to use" in (await client.get("/static/htmx-LICENSE.txt")).text
 
 
-async def test_a_stream_tells_that_something_happened(app: TriggerEngine) -> None:
+async def test_live_stream_is_an_event_stream(app: TriggerEngine) -> None:
     async with asgi_app(app) as web:
         streaming = asyncio.create_task(Client(web).get("/live?after=0"))
         await app.emit_event("go")

@@ -1,4 +1,4 @@
-"""The demo with its monitor, as a new user meets it: a few clicks answer what started, what waited, and what failed."""
+"""The demo with its monitor: a few clicks answer what started, what waited, and what failed."""
 
 import asyncio
 import os
@@ -13,8 +13,8 @@ import pytest
 from playwright.async_api import expect
 
 from tests.monitor.conftest import OpenPage
+from tests.support.project import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PROSE = "Ten words stand in this sentence, and all of them count. "
 pytestmark = [
     pytest.mark.servers,
@@ -26,7 +26,7 @@ pytestmark = [
 
 @asynccontextmanager
 async def demo(folder: Path) -> AsyncIterator[str]:
-    """Plays the demo on a small feed, and gives the address of its monitor; it must end well."""
+    """Runs the demo on a small feed and yields the address of its monitor. Fails if it does not exit with 0."""
     feed = folder / "feed"
     (feed / "inside").mkdir(parents=True)
     (feed / "one.md").write_text(f"# One\n\n{PROSE * 5}\n")
@@ -41,16 +41,16 @@ async def demo(folder: Path) -> AsyncIterator[str]:
     )
     assert process.stdout is not None
     try:
-        said = ""
+        output = ""
         while (line := (await process.stdout.readline()).decode()) and "Monitor:" not in line:
-            said += line
-        assert "Monitor:" in line, said
+            output += line
+        assert "Monitor:" in line, output
         yield line.split()[1].rstrip("/")
         process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
     finally:
         if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)  # its runner and monitor, too
+            os.killpg(process.pid, signal.SIGKILL)  # The runner and the monitor, too.
             await process.wait()
 
 
@@ -79,20 +79,20 @@ async def test_a_few_clicks_answer_what_started_what_waited_and_what_failed(
         await page.goto(f"{address}/triggers")
         await main.get_by_role("link", name=re.compile("edition.closed")).click()
         await expect(page.locator("svg.rule")).to_be_visible()
-        await main.locator("section", has_text="Newest runs").get_by_role("link").first.click()
-        await expect(main.locator("section", has_text="What satisfied it")).to_contain_text("edition.closed")
+        await main.locator("section", has_text="Latest runs").get_by_role("link").first.click()
+        await expect(main.locator("section", has_text="Conditions met")).to_contain_text("edition.closed")
 
         # What failed, where, with what?
         await page.goto(address)
-        failures = main.locator("section", has_text="Newest failures")
+        failures = main.locator("section", has_text="Latest failures")
         await failures.get_by_role("link", name="enrich_article").first.click()
         await expect(main).to_contain_text("documents.py")
         await expect(main.locator("section", has_text="Arguments")).to_contain_text("broken")
 
-        # The runner's own log becomes links, and a timeline with what they name.
+        # Lines of the runner's log become links and a timeline.
         log = (tmp_path / "output" / "runner.log").read_text()
         await page.goto(f"{address}/logs")
         await page.get_by_label("Log lines").fill(log)
-        await page.get_by_role("button", name="Look").click()
+        await page.get_by_role("button", name="Analyze").click()
         await expect(main).to_contain_text("enrich_article, failed")
         assert await page.locator("svg.timeline .bar.st-failed").count() == 2

@@ -1,4 +1,4 @@
-"""Who may look, who may change something, and what answers allow a browser to do."""
+"""Access control, protection of forms, and security headers."""
 
 import re
 from collections.abc import AsyncIterator
@@ -10,10 +10,11 @@ from starlette.routing import Mount
 
 from tests.monitor.client import Client
 from tests.support.apps import on_memory, on_sqlite
+from tests.support.tasks import task_of
 from tests.support.waiting import wait_until
 from trigger_engine import ConfigError, TriggerBuilder, TriggerEngine
-from trigger_engine.monitor import asgi_app
-from trigger_engine.monitor.security import LOCAL_HOSTS, Attempts
+from trigger_engine._monitor.application import asgi_app
+from trigger_engine._monitor.security import LOCAL_HOSTS, FailedLogins
 
 TOKEN = "a-token-of-some-length"
 
@@ -30,7 +31,7 @@ async def app(folder: Path) -> AsyncIterator[TriggerEngine]:
 
 
 async def enqueue(app: TriggerEngine) -> str:
-    return (await app.registry.tasks["job"](n=1)).invocation_id
+    return (await task_of(app, "job")(n=1)).invocation_id
 
 
 async def statuses(app: TriggerEngine) -> list[str]:
@@ -38,7 +39,7 @@ async def statuses(app: TriggerEngine) -> list[str]:
         return [one.status.value for one in await history.invocations()]
 
 
-async def test_every_answer_forbids_inline_scripts_and_frames(app: TriggerEngine) -> None:
+async def test_every_response_forbids_inline_scripts_and_frames(app: TriggerEngine) -> None:
     async with asgi_app(app) as web:
         client = Client(web)
         for path in ("/", "/nothing", "/events?bad=1", "/api/events", "/static/monitor.js", "/healthz"):
@@ -52,13 +53,13 @@ async def test_every_answer_forbids_inline_scripts_and_frames(app: TriggerEngine
         assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|\bstyle=|javascript:", page)
 
 
-async def test_without_a_token_everybody_looks(app: TriggerEngine) -> None:
+async def test_everyone_has_access_without_a_token(app: TriggerEngine) -> None:
     async with asgi_app(app) as web:
         assert (await Client(web).get("/")).status == 200
         assert (await Client(web).get("/login")).headers["location"] == "/"
 
 
-async def test_with_a_token_only_who_shows_it_looks(app: TriggerEngine) -> None:
+async def test_access_needs_the_token(app: TriggerEngine) -> None:
     async with asgi_app(app, token=TOKEN) as web:
         client = Client(web)
         asked = await client.get("/events")
@@ -68,7 +69,7 @@ async def test_with_a_token_only_who_shows_it_looks(app: TriggerEngine) -> None:
         assert (await client.post("/invocations/x/cancel")).status == 401
         assert (await client.get("/static/monitor.css")).status == 200
         await client.get("/login")
-        assert "That is not the token" in (await client.post("/login", {"token": "wrong"})).text
+        assert "Wrong token" in (await client.post("/login", {"token": "wrong"})).text
         done = await client.post("/login", {"token": TOKEN})
         assert (done.status, done.headers["location"]) == (303, "/")
         assert "HttpOnly; SameSite=Strict" in done.headers["set-cookie"]
@@ -78,7 +79,7 @@ async def test_with_a_token_only_who_shows_it_looks(app: TriggerEngine) -> None:
         assert bearer.status == 200
 
 
-async def test_a_session_ends_with_its_token(app: TriggerEngine) -> None:
+async def test_session_ends_when_the_token_changes(app: TriggerEngine) -> None:
     client = Client(asgi_app(app, token=TOKEN))
     await client.get("/login")
     await client.post("/login", {"token": TOKEN})
@@ -98,26 +99,26 @@ async def test_wrong_tokens_are_limited(app: TriggerEngine) -> None:
         assert (await client.post("/login", {"token": TOKEN})).status == 429
 
 
-def test_a_minute_later_one_may_try_again() -> None:
+def test_client_may_try_again_after_a_minute() -> None:
     now = 0.0
-    attempts = Attempts(clock=lambda: now)
+    failed_logins = FailedLogins(clock=lambda: now)
     for _ in range(5):
-        attempts.fail("a")
-    assert attempts.are_too_many("a")
-    assert not attempts.are_too_many("b")
+        failed_logins.fail("a")
+    assert failed_logins.is_blocked("a")
+    assert not failed_logins.is_blocked("b")
     for number in range(45):
-        attempts.fail(f"other {number}")
-    assert attempts.are_too_many("b"), "many clients together are limited, too"
+        failed_logins.fail(f"other {number}")
+    assert failed_logins.is_blocked("b"), "all clients together are limited, too"
     now = 61.0
-    assert not attempts.are_too_many("a")
+    assert not failed_logins.is_blocked("a")
 
 
-def test_a_short_token_is_refused() -> None:
+def test_short_token_is_rejected() -> None:
     with pytest.raises(ConfigError, match="8 characters"):
         asgi_app(on_memory(), token="short")
 
 
-async def test_a_form_of_ours_reruns_and_cancels(app: TriggerEngine) -> None:
+async def test_forms_rerun_and_cancel(app: TriggerEngine) -> None:
     first = await enqueue(app)
     async with asgi_app(app) as web:
         client = Client(web)
@@ -141,21 +142,21 @@ async def test_a_form_of_ours_reruns_and_cancels(app: TriggerEngine) -> None:
         ({}, {"sec_fetch_site": "same-site"}),
     ],
 )
-async def test_a_form_of_another_site_is_refused(
+async def test_form_of_another_site_is_rejected(
     app: TriggerEngine, fields: dict[str, str], headers: dict[str, str]
 ) -> None:
     first = await enqueue(app)
     async with asgi_app(app) as web:
         client = Client(web)
         await client.get("/")
-        refused = await client.post(f"/invocations/{first}/cancel", fields, **headers)
-        assert refused.status == 403
+        rejected = await client.post(f"/invocations/{first}/cancel", fields, **headers)
+        assert rejected.status == 403
         assert (await Client(web).post(f"/invocations/{first}/cancel")).status == 403
         assert (await client.get(f"/invocations/{first}/cancel")).status == 405
     assert await statuses(app) == ["registered"]
 
 
-async def test_a_huge_form_is_refused(app: TriggerEngine) -> None:
+async def test_huge_form_is_rejected(app: TriggerEngine) -> None:
     async with asgi_app(app) as web:
         client = Client(web)
         await client.get("/")
@@ -166,7 +167,7 @@ async def _have_ended(client: Client, count: int) -> bool:
     return len((await client.get("/api/invocations?status=success")).json["invocations"]) == count
 
 
-async def test_retention_is_applied_by_a_form_of_ours(folder: Path) -> None:
+async def test_form_applies_retention(folder: Path) -> None:
     app = on_sqlite(folder / "test.db", event_retention_days=1e-9, event_auto_purge_enabled=False)
 
     @app.task(task_id="job", triggers=TriggerBuilder().on_event("go"))
@@ -188,7 +189,7 @@ async def test_retention_is_applied_by_a_form_of_ours(folder: Path) -> None:
         assert (await Client(web).post("/purge")).status == 403
 
 
-async def test_a_read_only_monitor_changes_nothing(app: TriggerEngine) -> None:
+async def test_read_only_monitor_changes_nothing(app: TriggerEngine) -> None:
     first = await enqueue(app)
     async with asgi_app(app, read_only=True) as web:
         client = Client(web)
@@ -200,7 +201,7 @@ async def test_a_read_only_monitor_changes_nothing(app: TriggerEngine) -> None:
     assert await statuses(app) == ["registered"]
 
 
-async def test_other_names_of_the_host_are_refused(app: TriggerEngine) -> None:
+async def test_other_host_names_are_rejected(app: TriggerEngine) -> None:
     async with asgi_app(app, hosts=LOCAL_HOSTS) as web:
         for host in ("127.0.0.1:8765", "localhost", "[::1]:8765"):
             assert (await Client(web).get("/", host=host)).status == 200
@@ -208,7 +209,7 @@ async def test_other_names_of_the_host_are_refused(app: TriggerEngine) -> None:
             assert (await Client(web).get("/", host=host)).status == 400
 
 
-async def test_it_is_mounted_below_a_path(app: TriggerEngine) -> None:
+async def test_monitor_can_be_mounted_below_a_path(app: TriggerEngine) -> None:
     first = await enqueue(app)
     async with asgi_app(app, token=TOKEN) as monitor:
         client = Client(Starlette(routes=[Mount("/ops/monitor", monitor)]))

@@ -9,14 +9,14 @@ from playwright.async_api import expect
 
 from tests.monitor.conftest import OpenPage
 from tests.monitor.shop import Shop
-from trigger_engine.log_format import InvocationFilter, TextFormatter
+from trigger_engine._runtime.log_format import InvocationFilter, TextFormatter
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="session")]
 
 
-async def test_an_event_leads_to_its_place_in_the_timeline(open_page: OpenPage, shop: Shop) -> None:
+async def test_event_leads_to_its_place_in_the_timeline(open_page: OpenPage, shop: Shop) -> None:
     page = await open_page(f"/events/{shop.ids['paid']}")
-    await page.get_by_role("link", name="In the timeline").click()
+    await page.get_by_role("link", name="Show in timeline").click()
     await expect(page.locator("svg.timeline path.mark-triggered.focused").first).to_be_visible()
     await expect(page.locator("svg.timeline path.mark-run.focused")).to_have_count(1)
     assert await page.locator("svg.timeline .line.focused").count() >= 1
@@ -26,10 +26,8 @@ async def test_an_event_leads_to_its_place_in_the_timeline(open_page: OpenPage, 
     await expect(page.locator("h1 .kind")).to_have_text("Invocation")
 
 
-async def test_an_event_that_started_nothing_can_be_focused_and_is_hidden_elsewhere(
-    open_page: OpenPage, shop: Shop
-) -> None:
-    page = await open_page(f"/timeline?focus=event:{shop.ids['dear']}")
+async def test_event_that_started_nothing_is_shown_only_in_focus_or_on_request(open_page: OpenPage, shop: Shop) -> None:
+    page = await open_page(f"/timeline?focus=event:{shop.ids['expensive']}")
     await expect(page.locator("svg.timeline path.mark-matched.focused")).to_have_count(1)
     root = page.url.partition("/timeline")[0]
     await page.goto(f"{root}/timeline?since=1h")
@@ -39,7 +37,7 @@ async def test_an_event_that_started_nothing_can_be_focused_and_is_hidden_elsewh
     assert await page.locator("svg.timeline path.mark-matched").count() >= 1
 
 
-async def test_one_zooms_and_pans_by_links_keys_and_dragging(open_page: OpenPage) -> None:
+async def test_timeline_zooms_and_pans_by_links_keys_and_dragging(open_page: OpenPage) -> None:
     page = await open_page("/timeline?since=1h")
 
     async def window() -> float:
@@ -49,7 +47,7 @@ async def test_one_zooms_and_pans_by_links_keys_and_dragging(open_page: OpenPage
         return seconds
 
     assert await window() == pytest.approx(3600, abs=1)
-    await page.get_by_role("link", name="Closer").click()
+    await page.get_by_role("link", name="Zoom in").click()
     await page.wait_for_url(re.compile("until="))
     assert await window() == pytest.approx(1800, abs=1)
     first = page.url
@@ -87,22 +85,22 @@ async def test_log_lines_become_links_and_a_timeline_with_the_emitters(open_page
     handler.handle(logging.makeLogRecord({"name": "shop", "levelname": "INFO", "msg": text}))
     page = await open_page("/logs")
     await page.get_by_label("Log lines").fill(stream.getvalue())
-    await page.get_by_role("button", name="Look").click()
+    await page.get_by_role("button", name="Analyze").click()
     await page.wait_for_url(re.compile("lines="))
     text = await page.locator("main").inner_text()
     assert "event order.shipped" in text
     assert "not in the history" in text
     lanes = await page.locator("svg.timeline text.lane").all_text_contents()
-    assert any("ship" in lane for lane in lanes), "the emitter is there, too"
+    assert any("ship" in lane for lane in lanes), "the emitter is included"
     await page.locator("pre.log a").first.click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("order.shipped")
 
 
-async def test_many_log_lines_are_looked_at_too(open_page: OpenPage, shop: Shop) -> None:
+async def test_many_log_lines_are_analyzed(open_page: OpenPage, shop: Shop) -> None:
     line = f"2026-05-17 12:00:00 INFO shop: <b>event:{shop.ids['paid']}</b>\n"
     page = await open_page("/logs", script=False)
     await page.get_by_label("Log lines").fill(line * 300)
-    await page.get_by_role("button", name="Look").click()
+    await page.get_by_role("button", name="Analyze").click()
     await expect(page.locator("pre.log a")).to_have_count(300)
     assert "lines=" not in page.url
     assert "<b>" in await page.locator("pre.log").inner_text()

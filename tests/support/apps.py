@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from trigger_engine import TriggerEngine
-from trigger_engine.session import Connections
-from trigger_engine.task import Task
+from trigger_engine._client.connections import Connections
+from trigger_engine._client.task import Task
 
 if TYPE_CHECKING:
     from tests.support.backends import TestedBackend
@@ -53,7 +53,7 @@ def make_app(backend: TestedBackend) -> MakeApp:
 def sibling(app: TriggerEngine, **settings: Any) -> TriggerEngine:
     """Another app, such as other code of the same project, on the same data."""
     other = on_memory(app_id=app.app_id, **settings)
-    other._connections = Connections(app._connections.backend, time.time)
+    other._internals.connections = Connections(app._internals.connections.backend, time.time)
     return other
 
 

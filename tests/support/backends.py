@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.servers.rabbitmq_streams import removed_afterwards
 from tests.support.servers.shared import SharedServers
-from trigger_engine.log.fresh import fresh_id
+from trigger_engine.backend._ids import fresh_id
 
 Settings = dict[str, Any]
 

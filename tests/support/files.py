@@ -1,5 +1,4 @@
-"""Disks and files as they should not be, in ways that hold for root too. Where the system cannot do it, tests skip and
-say so."""
+"""Full disks and files that cannot be written, for root too. Tests skip where the system does not support it."""
 
 import os
 import subprocess
@@ -13,7 +12,7 @@ import pytest
 
 @contextmanager
 def mounted_read_only(folder: Path) -> Iterator[None]:
-    """The folder can be read and not be written."""
+    """Makes a folder read-only."""
     _need("mount")
     _call("mount", "--bind", str(folder), str(folder))
     try:
@@ -25,7 +24,7 @@ def mounted_read_only(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A disk of its own with room for `size`, such as 2m, on a folder."""
+    """Mounts a disk of this size, such as 2m, on a folder."""
     _need("mount")
     folder.mkdir(exist_ok=True)
     _call("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
@@ -37,7 +36,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 @contextmanager
 def immutable(file: Path) -> Iterator[None]:
-    """The file can be read and not be written, its folder can."""
+    """Makes a file read-only, but not its folder."""
     _need("chattr")
     _call("chattr", "+i", str(file))
     try:
@@ -47,7 +46,7 @@ def immutable(file: Path) -> Iterator[None]:
 
 
 def fill(folder: Path) -> Path:
-    """Leaves no room on the disk of a folder; removing the file that this gives makes room again."""
+    """Fills the disk of a folder. Removing the returned file makes room again."""
     ballast = folder / "ballast"
     descriptor = os.open(ballast, os.O_WRONLY | os.O_CREAT)
     try:

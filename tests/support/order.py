@@ -1,4 +1,4 @@
-"""The order of tests that run in parallel: the slow ones first, so that none begins when the others are done."""
+"""The order of tests that run in parallel: slow tests first, so that no worker is left alone with one at the end."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ SLOW = ("slow", "chaos")
 
 
 def slow_first(items: Sequence[pytest.Item], workers: int) -> Iterator[pytest.Item]:
-    """Each worker begins with a part of its own; each part begins with its share of the slow tests.
+    """Sorts the tests so that each worker starts with its share of the slow ones.
 
-    Those of one file stay together, for what they share takes long to start.
+    The tests of a file stay together: their shared fixtures take long to set up.
     """
     slow = [item for item in items if any(item.get_closest_marker(name) for name in SLOW)]
     others = iter([item for item in items if item not in slow])

@@ -1,4 +1,4 @@
-"""Python programs in processes of their own, on one SQLite file unless they are told of another backend."""
+"""Runs Python programs in other processes, on one SQLite file unless the environment names another backend."""
 
 import os
 import signal
@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.project import ROOT
+
 PATHS = os.pathsep.join(map(str, [ROOT, *sorted((ROOT / "backends").glob("*"))]))
 """What programs need on PYTHONPATH to import the project and its backends from here."""
 
@@ -24,7 +25,7 @@ def settings_as_environment(settings: Mapping[str, Any], prefix: str = "TRIGGER_
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """For programs in a folder: it and the project are on the import path, data and cache lie in it."""
+    """For programs in a folder: it and the project are importable, and it holds data and cache."""
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(folder), PATHS]),
@@ -37,7 +38,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run(folder: Path, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
-    """Runs `python ARGUMENTS` to its end."""
+    """Runs `python ARGUMENTS` and waits for it."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
@@ -76,7 +77,7 @@ def output(folder: Path) -> str:
 
 
 def is_alive(pid: int) -> bool:
-    """True while a process is there and has not ended."""
+    """True while a process runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

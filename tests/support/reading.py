@@ -1,28 +1,28 @@
-"""What a log says."""
+"""Reads logs and the states of invocations."""
 
 from typing import Any, TypeVar
 
 from trigger_engine import TriggerEngine
-from trigger_engine.core.lifecycle import InvocationState, InvocationStatus, move, statuses_reached
-from trigger_engine.entries.facts import AnyEntry, InvocationRegistered, StatusEntry, TriggerFired
-from trigger_engine.invocation import Invocation
-from trigger_engine.log.contract import Bookmark, EventLog
+from trigger_engine._client.invocation import Invocation
+from trigger_engine._engine.lifecycle import InvocationState, InvocationStatus, move, statuses_reached
+from trigger_engine._model.entries import AnyEntry, InvocationRegistered, StatusEntry, TriggerFired
+from trigger_engine.backend._contract import Cursor, EventLog
 
 E = TypeVar("E")
 
 
 async def entries(app: TriggerEngine) -> list[AnyEntry]:
     """Every entry of the app's log, in order."""
-    return await entries_of((await app._connections.session()).log)
+    return await entries_of((await app._internals.connections.session()).log)
 
 
 async def entries_of(log: EventLog) -> list[AnyEntry]:
     """Every entry of a log, in order."""
-    at: Bookmark = await log.start()
+    at: Cursor = await log.start()
     found: list[AnyEntry] = []
     while (batch := await log.follow(at)).entries:
         found += [entry for _, entry in batch.entries]
-        at = batch.bookmark
+        at = batch.cursor
     return found
 
 
@@ -47,11 +47,11 @@ async def is_running(invocation: Invocation[Any]) -> bool:
 
 
 async def statuses(app: TriggerEngine, invocation: Invocation[Any] | str) -> list[str]:
-    """The statuses of an invocation, in the order in which the log has them.
+    """The statuses of an invocation, in log order.
 
-    No entry may be void, unless the log stores void ones.
+    Fails on a void entry, unless the log stores void entries.
     """
-    log = (await app._connections.session()).log
+    log = (await app._internals.connections.session()).log
     wanted = invocation if isinstance(invocation, str) else invocation.invocation_id
     state: InvocationState | None = None
     seen: list[str] = []

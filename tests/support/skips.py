@@ -1,6 +1,6 @@
-"""With `--no-skips`, as `nox -s tests` gives it to the full suite, a test that was skipped fails the run.
+"""With `--no-skips`, which `nox -s tests` passes, a skipped test fails the run.
 
-What is skipped is not checked: a server, a right or a package that is missing must not look like success.
+A skipped test checks nothing: a missing server, permission or package must not look like success.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ OPTION = "--no-skips"
 
 @dataclass(frozen=True, slots=True)
 class Excuse:
-    """Tests that may be skipped. `where`: how their ids begin; `said`: what the skip says; `reason`: why it may be."""
+    """Tests that may be skipped. `where`: the prefix of their ids; `said`: part of the skip's message."""
 
     where: str
     said: str
     reason: str
 
-    def holds(self, node_id: str, said: str) -> bool:
-        """Whether it speaks of this skip."""
+    def covers(self, node_id: str, said: str) -> bool:
+        """True if this skip is allowed."""
         return node_id.startswith(self.where) and self.said in said
 
 
 EXCUSED: tuple[Excuse, ...] = ()
-"""All that the full suite may skip. One that nothing needs must leave the list: it fails the run, too."""
+"""The skips that the full suite allows. An unused excuse fails the run, too."""
 
 
 class SkipCount:
-    """A plugin of pytest that counts skips and expected failures, and fails a run that has some without an excuse."""
+    """A pytest plugin that fails a run with skips or expected failures that have no excuse."""
 
     def __init__(self, excused: tuple[Excuse, ...] = EXCUSED) -> None:
         self._excused = excused
@@ -48,23 +48,23 @@ class SkipCount:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Fails the run before its summary is written."""
-        self._faults += [f"nothing is skipped any more as {one} says" for one in self._excused if one not in self._used]
+        self._faults += [f"unused excuse: {one}" for one in self._excused if one not in self._used]
         if self._faults and exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Names what was not checked."""
+        """Lists the tests that were skipped."""
         if self._faults:
-            terminalreporter.section(f"{OPTION}: not all was checked", red=True)
+            terminalreporter.section(f"{OPTION}: some tests were skipped", red=True)
             for fault in self._faults:
                 terminalreporter.line(fault)
-            terminalreporter.line("provide what is missing, or give reasons in tests/support/skips.py")
+            terminalreporter.line("install what is missing, or add an excuse to tests/support/skips.py")
 
     def _look(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         if not report.skipped:
             return
         said = _said(report)
-        excuse = next((one for one in self._excused if one.holds(report.nodeid, said)), None)
+        excuse = next((one for one in self._excused if one.covers(report.nodeid, said)), None)
         if excuse is not None:
             self._used.add(excuse)
         else:

@@ -8,13 +8,15 @@ from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 _POLL = 0.005
+PATIENCE = 60.0
+"""Seconds after which waiting fails: far more than a condition takes to come true, also on a busy machine."""
 
 
 @overload
-async def wait_until(condition: Callable[[], Awaitable[T]], *, deadline: float = 15.0) -> T: ...
+async def wait_until(condition: Callable[[], Awaitable[T]], *, deadline: float = PATIENCE) -> T: ...
 @overload
-async def wait_until(condition: Callable[[], T], *, deadline: float = 15.0) -> T: ...
-async def wait_until(condition: Callable[[], Any], *, deadline: float = 15.0) -> Any:
+async def wait_until(condition: Callable[[], T], *, deadline: float = PATIENCE) -> T: ...
+async def wait_until(condition: Callable[[], Any], *, deadline: float = PATIENCE) -> Any:
     """The first true value of `condition`, a function or a coroutine function; fails after `deadline` seconds."""
     end = time.monotonic() + deadline
     while True:
@@ -26,11 +28,11 @@ async def wait_until(condition: Callable[[], Any], *, deadline: float = 15.0) ->
         now = time.monotonic()
         if now > end:
             raise AssertionError(f"{inspect.getsource(condition).strip()} was not true within {deadline} s")
-        # What is waited for gets most of the time, also where a look asks a server.
+        # Leave most of the time to the awaited work: a look may ask a server.
         await asyncio.sleep(max(_POLL, 3 * (now - begun)))
 
 
-def wait_until_true(condition: Callable[[], T], *, deadline: float = 20.0) -> T:
+def wait_until_true(condition: Callable[[], T], *, deadline: float = PATIENCE) -> T:
     """As `wait_until`, for code without an event loop."""
     end = time.monotonic() + deadline
     while not (value := condition()):
@@ -41,12 +43,12 @@ def wait_until_true(condition: Callable[[], T], *, deadline: float = 20.0) -> T:
 
 
 def is_quick(run: Callable[[], float], *, seconds: float = 1.0, tries: int = 5) -> bool:
-    """True when a program ends within so many seconds of the time that `run` returns, at the best of some tries.
+    """True if, in one of some tries, less than `seconds` have passed since the time that `run` returns.
 
-    What waits for something waits every time; what a busy machine holds up is held up now and then.
+    A real wait shows in every try, a busy machine only in some.
     """
     for _ in range(tries):
-        told = run()
-        if time.time() - told < seconds:
+        since = run()
+        if time.time() - since < seconds:
             return True
     return False

@@ -1,9 +1,9 @@
-"""Testing your triggers: `TestEngine`; faults below the log's contract; for backend authors, `testing.conformance`."""
+"""Testing: `TestEngine` for triggers, fault injection for logs, and `testing.conformance` for backend authors."""
 
-from trigger_engine.testing.engine import StuckTask, TestEngine, UnexpectedFailure
-from trigger_engine.testing.faults import Faults, Hold, Rule
-from trigger_engine.testing.faulty_log import FaultyBackend, FaultyLog, inject_faults
-from trigger_engine.testing.observed import FiredRun, RejectedRun
+from trigger_engine.testing._engine import StuckTask, TestEngine, UnexpectedFailure
+from trigger_engine.testing._faults import Faults, Hold, Rule
+from trigger_engine.testing._faulty_log import FaultyBackend, FaultyLog, inject_faults
+from trigger_engine.testing._observed import FiredRun, RejectedRun
 
 __all__ = [
     "Faults",

@@ -1,13 +1,13 @@
-"""A whole fleet whose server is stopped, killed and hangs: minutes, so it is run by `nox -s faults` only."""
+"""Many processes whose server is stopped, killed and hangs. Takes minutes, so only `nox -s faults` runs it."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.test_chaos import disturb
+from tests.robustness.chaos.test_chaos import disturb
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-async def test_whatever_is_done_to_processes_and_server_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
+async def test_faults_of_processes_and_server_lose_and_repeat_nothing(tmp_path: Path) -> None:
     await disturb("mongodb", tmp_path / "run")

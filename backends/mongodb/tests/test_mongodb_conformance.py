@@ -1,4 +1,4 @@
-"""The MongoDB log keeps the contract; with the other driver, too."""
+"""The MongoDB log keeps the contract, with both drivers."""
 
 import asyncio
 import time
@@ -7,14 +7,21 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import given, settings
 from pymongo import MongoClient
-from trigger_engine_mongodb.backend import MongoSettings, MongoTrigger
+from trigger_engine_mongodb.backend import MongoTrigger
+from trigger_engine_mongodb.settings import MongoSettings
 
 from tests.support.servers.shared import SharedServers
-from trigger_engine.log.fresh import fresh_id
-from trigger_engine.testing.conformance import LogConformance, LogHarness
-from trigger_engine.testing.conformance.appending import AppendingSuite
-from trigger_engine.testing.conformance.comparison import COMPARISON, STEPS, Step, compare_with_memory
-from trigger_engine.testing.conformance.settling import SettlingSuite
+from trigger_engine.backend import fresh_id
+from trigger_engine.testing.conformance import (
+    COMPARISON_SETTINGS,
+    COMPARISON_STEPS,
+    ComparisonStep,
+    LogConformance,
+    LogHarness,
+    compare_with_memory,
+)
+from trigger_engine.testing.conformance._appending import AppendingSuite
+from trigger_engine.testing.conformance._settling import SettlingSuite
 
 pytestmark = pytest.mark.servers
 
@@ -33,7 +40,7 @@ class MongoHarness(LogHarness):
         return MongoTrigger(self._settings, app_id=app_id)
 
     async def pass_time(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # Leases expire by the clock of the server.
 
     async def save(self) -> dict[str, list[dict[str, object]]]:
         return {name: list(self._database[name].find()) for name in self._database.list_collection_names()}
@@ -50,7 +57,7 @@ class MongoHarness(LogHarness):
         self._client.close()
 
 
-async def opened(url: str, driver: str) -> AsyncIterator[MongoHarness]:
+async def harness_on(url: str, driver: str) -> AsyncIterator[MongoHarness]:
     harness = MongoHarness(url, driver)
     yield harness
     await harness.aclose()
@@ -59,19 +66,21 @@ async def opened(url: str, driver: str) -> AsyncIterator[MongoHarness]:
 class TestMongoLog(LogConformance):
     @pytest.fixture
     async def harness(self, servers: SharedServers) -> AsyncIterator[MongoHarness]:
-        async for harness in opened(servers.url("mongodb"), "motor"):
+        async for harness in harness_on(servers.url("mongodb"), "motor"):
             yield harness
 
-    @settings(COMPARISON, max_examples=15)
-    @given(steps=STEPS)
-    async def test_any_sequence_of_calls_is_as_on_the_memory_log(self, harness: LogHarness, steps: list[Step]) -> None:
+    @settings(COMPARISON_SETTINGS, max_examples=15)
+    @given(steps=COMPARISON_STEPS)
+    async def test_any_calls_have_the_same_effects_as_on_the_memory_log(
+        self, harness: LogHarness, steps: list[ComparisonStep]
+    ) -> None:
         await compare_with_memory(harness, steps)
 
 
 class TestMongoLogWithPymongo(AppendingSuite, SettlingSuite):
-    """A part of it: all that differs is the client."""
+    """A part of the suite: only the client differs."""
 
     @pytest.fixture
     async def harness(self, servers: SharedServers) -> AsyncIterator[MongoHarness]:
-        async for harness in opened(servers.url("mongodb"), "pymongo"):
+        async for harness in harness_on(servers.url("mongodb"), "pymongo"):
             yield harness

@@ -1,4 +1,4 @@
-"""A server that is stopped, killed or cut off, and writers that die: nothing acknowledged is lost, or there twice."""
+"""The server is stopped, killed or cut off, and writers die: no acknowledged entry is lost or stored twice."""
 
 import asyncio
 import time
@@ -11,18 +11,18 @@ import pytest
 from pymongo.asynchronous.change_stream import AsyncChangeStream
 from pymongo.errors import AutoReconnect
 from trigger_engine_mongodb import appending
-from trigger_engine_mongodb.backend import MongoSettings, MongoTrigger
+from trigger_engine_mongodb.backend import MongoTrigger
+from trigger_engine_mongodb.settings import MongoSettings
 
 from tests.support.servers.mongodb_servers import MongoServer
 from tests.support.servers.proxy import proxied
 from tests.support.servers.shared import SharedServers
 from tests.support.waiting import wait_until
+from trigger_engine.backend import EventLog, fresh_id
 from trigger_engine.errors import BackendUnavailable, SerializationError
-from trigger_engine.log.contract import EventLog
-from trigger_engine.log.fresh import fresh_id
-from trigger_engine.testing.conformance.claiming import claim, names
-from trigger_engine.testing.conformance.harness import append, ids
-from trigger_engine.testing.conformance.sample_entries import elected, event, judged, raw, registration
+from trigger_engine.testing.conformance._claiming import claim, names
+from trigger_engine.testing.conformance._harness import append, ids
+from trigger_engine.testing.conformance._sample_entries import elected, evaluated, event, raw, registration
 
 pytestmark = pytest.mark.servers
 
@@ -31,7 +31,7 @@ Driver = Literal["motor", "pymongo"]
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[MongoServer]:
-    """A server of the test's own."""
+    """A server for one test."""
     with MongoServer(tmp_path / "server") as server:
         yield server
 
@@ -44,7 +44,7 @@ async def open_log(url: str, *, timeout: float = 30.0, hole_timeout: float = 1.0
 
 
 class Gate:
-    """Holds writers between taking a place and filling it, until `open` is set."""
+    """Stops writers between reserving a position and filling it, until `open` is set."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.open, self.held = asyncio.Event(), 0
@@ -59,7 +59,7 @@ class Gate:
         monkeypatch.setattr(appending._Append, "_fill", held_fill)
 
 
-async def test_a_server_that_is_restarted_is_found_again(server: MongoServer) -> None:
+async def test_log_reconnects_after_a_server_restart(server: MongoServer) -> None:
     async with await open_log(server.url) as log:
         await append(log, event("a"))
         waiting = asyncio.create_task(log.follow(await log.tail(), wait=60))
@@ -68,21 +68,21 @@ async def test_a_server_that_is_restarted_is_found_again(server: MongoServer) ->
         await asyncio.to_thread(server.start)
         await appending
         while not (batch := await waiting).entries:
-            waiting = asyncio.create_task(log.follow(batch.bookmark, wait=60))
+            waiting = asyncio.create_task(log.follow(batch.cursor, wait=60))
         assert [entry.id for _, entry in batch.entries] == ["b"]
         assert await ids(log) == ["a", "b"]
 
 
-async def test_what_was_acknowledged_outlives_a_kill(server: MongoServer) -> None:
+async def test_acknowledged_entries_survive_a_server_kill(server: MongoServer) -> None:
     acknowledged: list[str] = []
 
-    async def append_for_ever(log: EventLog, name: str) -> None:
+    async def append_forever(log: EventLog, name: str) -> None:
         for number in range(100_000):
             await append(log, event(f"{name}-{number}"))
             acknowledged.append(f"{name}-{number}")
 
     async with await open_log(server.url) as log:
-        writers = [asyncio.create_task(append_for_ever(log, name)) for name in "abc"]
+        writers = [asyncio.create_task(append_forever(log, name)) for name in "abc"]
         await wait_until(lambda: len(acknowledged) > 100)
         await asyncio.to_thread(server.kill)
         before = len(acknowledged)
@@ -96,7 +96,7 @@ async def test_what_was_acknowledged_outlives_a_kill(server: MongoServer) -> Non
     assert set(acknowledged) <= set(found)
 
 
-async def test_an_append_whose_answers_are_lost_is_completed_once(servers: SharedServers) -> None:
+async def test_an_append_with_lost_answers_is_completed_once(servers: SharedServers) -> None:
     async with proxied(servers.url("mongodb")) as proxy, await open_log(proxy.url, timeout=12) as log:
         await append(log, event("a"))
         proxy.swallow_answers(3)
@@ -105,7 +105,7 @@ async def test_an_append_whose_answers_are_lost_is_completed_once(servers: Share
         assert await ids(log) == ["a", *(f"b{n}" for n in range(100))]
 
 
-async def test_a_claim_whose_answers_are_lost_strands_nothing(servers: SharedServers) -> None:
+async def test_a_claim_with_lost_answers_strands_nothing(servers: SharedServers) -> None:
     async with proxied(servers.url("mongodb")) as proxy, await open_log(proxy.url, timeout=12) as log:
         await append(log, *(registration(f"i{n}") for n in range(5)))
         proxy.swallow_answers(5)
@@ -113,7 +113,7 @@ async def test_a_claim_whose_answers_are_lost_strands_nothing(servers: SharedSer
         assert sorted(names([*claims.started, *claims.stranded])) == [f"i{n}" for n in range(5)]
 
 
-async def test_a_place_that_its_writer_leaves_empty_is_passed(
+async def test_readers_pass_a_position_that_its_writer_does_not_fill(
     servers: SharedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with await open_log(servers.url("mongodb")) as log:
@@ -129,7 +129,7 @@ async def test_a_place_that_its_writer_leaves_empty_is_passed(
         assert await ids(log) == ["a", "b", "late"]
 
 
-async def test_a_place_that_was_passed_and_trimmed_is_not_filled(
+async def test_a_passed_and_trimmed_position_is_not_filled(
     servers: SharedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with await open_log(servers.url("mongodb")) as log:
@@ -147,13 +147,13 @@ async def test_a_place_that_was_passed_and_trimmed_is_not_filled(
         assert await ids(log) == ["b", "late"]
 
 
-async def test_a_leader_that_was_replaced_while_it_held_a_place_writes_nothing(
+async def test_a_leader_replaced_after_its_reservation_writes_nothing(
     servers: SharedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with await open_log(servers.url("mongodb")) as log:
         term = await append(log, elected("l1"))
         gate = Gate(monkeypatch)
-        late = asyncio.create_task(log.append([(judged("j1", term),)]))
+        late = asyncio.create_task(log.append([(evaluated("j1", term),)]))
         await wait_until(lambda: gate.held == 1)
         monkeypatch.undo()
         await append(log, elected("l2"))
@@ -163,38 +163,38 @@ async def test_a_leader_that_was_replaced_while_it_held_a_place_writes_nothing(
         assert await ids(log) == ["l1", "l2"]
 
 
-async def test_places_that_a_failover_forgets_are_passed(servers: SharedServers) -> None:
+async def test_positions_lost_in_a_failover_are_passed(servers: SharedServers) -> None:
     async with await open_log(servers.url("mongodb")) as log:
         term = await append(log, elected("l1"))
         await append(log, event("a"))
         upto = await append(log, event("b"))
         meta = log._server.collection(log._store.meta)  # type: ignore[attr-defined]
         await meta.update_one({"_id": "log"}, {"$inc": {"number": -2}})
-        await append(log, judged("j1", term, upto=upto))
+        await append(log, evaluated("j1", term, upto=upto))
         await meta.update_one({"_id": "log"}, {"$inc": {"number": -2}})
         await append(log, event("c"))
         assert await ids(log) == ["l1", "a", "b", "j1", "c"]
 
 
-async def test_a_server_that_stays_away_is_named(server: MongoServer) -> None:
+async def test_error_names_an_unreachable_server(server: MongoServer) -> None:
     async with await open_log(server.url, timeout=1.0) as log:
         await asyncio.to_thread(server.kill)
         with pytest.raises(BackendUnavailable, match=rf"127\.0\.0\.1:{server.port}.* cannot be used, tried for 1 s"):
             await log.append([(event("a"),)])
 
 
-async def test_what_no_document_can_keep_is_refused_and_holds_nobody_up(servers: SharedServers) -> None:
+async def test_entries_too_large_for_a_document_are_refused(servers: SharedServers) -> None:
     async with await open_log(servers.url("mongodb")) as log:
         call = msgspec.structs.replace(registration("i1"), arguments=raw({"x": "x" * 8_000_000}))
-        with pytest.raises(SerializationError, match=r"i1 takes 8,000,\d+ bytes, and MongoDB can keep 7,500,000"):
+        with pytest.raises(SerializationError, match=r"i1 takes 8,000,\d+ bytes, and MongoDB can store 7,500,000"):
             await log.append([(event("a"),), (call,)])
-        with pytest.raises(SerializationError, match=r"what belongs together takes 16,\d+,\d+ bytes"):
+        with pytest.raises(SerializationError, match=r"one part takes 16,\d+,\d+ bytes"):
             await log.append([(event("b", "x" * 8_000_000), event("c", "x" * 8_000_000))])
         await append(log, event("d", "x" * 14_000_000))
         assert await ids(log) == ["d"]
 
 
-async def test_a_primary_that_steps_down_is_waited_for(server: MongoServer) -> None:
+async def test_calls_wait_for_a_new_primary(server: MongoServer) -> None:
     async with await open_log(server.url) as log:
         await append(log, event("a"))
         waiting = asyncio.create_task(log.follow(await log.tail(), wait=60))
@@ -208,7 +208,7 @@ async def test_a_primary_that_steps_down_is_waited_for(server: MongoServer) -> N
         assert await ids(log) == ["a", *(f"b{n}" for n in range(numbers))]
 
 
-async def test_a_server_that_hangs_for_ten_seconds_loses_nothing(server: MongoServer) -> None:
+async def test_a_server_hanging_for_ten_seconds_loses_nothing(server: MongoServer) -> None:
     async with await open_log(server.url) as log:
         await append(log, event("a"))
         server.pause()
@@ -221,7 +221,7 @@ async def test_a_server_that_hangs_for_ten_seconds_loses_nothing(server: MongoSe
 
 
 @pytest.mark.parametrize("swallowed_as", [None, AutoReconnect("cancelled")])
-async def test_a_driver_that_swallows_a_cancellation_does_not_hold_the_log_open(
+async def test_closing_does_not_hang_if_the_driver_swallows_a_cancellation(
     servers: SharedServers, monkeypatch: pytest.MonkeyPatch, swallowed_as: Exception | None
 ) -> None:
     waiting = asyncio.Event()
@@ -232,7 +232,7 @@ async def test_a_driver_that_swallows_a_cancellation_does_not_hold_the_log_open(
         try:
             return await once(stream)
         except asyncio.CancelledError:
-            # As `asyncio.wait_for` does before Python 3.12 when what it waits for is done at the same moment.
+            # As `asyncio.wait_for` does before Python 3.12 when its awaitable completes at the same moment.
             if swallowed_as is not None:
                 raise swallowed_as from None
             return None

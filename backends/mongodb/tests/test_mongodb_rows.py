@@ -1,4 +1,4 @@
-"""The rows of invocations, which several processes write at once."""
+"""The rows of invocations, written by several processes at once."""
 
 import asyncio
 import time
@@ -9,17 +9,16 @@ import pytest
 from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo.errors import BulkWriteError
 from trigger_engine_mongodb import projection
-from trigger_engine_mongodb.backend import MongoSettings, MongoTrigger
+from trigger_engine_mongodb.backend import MongoTrigger
 from trigger_engine_mongodb.reading import Reader
-from trigger_engine_mongodb.run_queue import Open
+from trigger_engine_mongodb.run_queue import OpenInvocation
+from trigger_engine_mongodb.settings import MongoSettings
 
 from tests.support.servers.shared import SharedServers
-from trigger_engine.core.lifecycle import InvocationState, InvocationStatus
-from trigger_engine.log.contract import Accepted, Invocation
-from trigger_engine.log.fresh import fresh_id
-from trigger_engine.testing.conformance.claiming import claim
-from trigger_engine.testing.conformance.harness import PATIENCE
-from trigger_engine.testing.conformance.sample_entries import (
+from trigger_engine.backend import Accepted, Invocation, InvocationState, InvocationStatus, fresh_id
+from trigger_engine.testing.conformance._claiming import claim
+from trigger_engine.testing.conformance._harness import PATIENCE
+from trigger_engine.testing.conformance._sample_entries import (
     cancelled,
     event,
     recovered,
@@ -32,7 +31,7 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.mark.parametrize("limit", [projection.STEP, 2])
-async def test_rows_of_a_log_that_never_rests_come_to_an_end(
+async def test_updating_rows_ends_even_if_the_log_keeps_growing(
     servers: SharedServers, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
     monkeypatch.setattr(projection, "STEP", limit)
@@ -55,7 +54,7 @@ async def test_rows_of_a_log_that_never_rests_come_to_an_end(
         assert [each is not None and each.registration.invocation_id for each in found] == [f"i{n}" for n in range(5)]
 
 
-async def test_looks_at_rows_share_what_is_read_but_never_miss_what_is_there_already(
+async def test_row_updates_are_shared_but_never_miss_earlier_entries(
     servers: SharedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
@@ -84,7 +83,7 @@ async def test_looks_at_rows_share_what_is_read_but_never_miss_what_is_there_alr
         assert reads == 2
 
 
-async def test_a_row_that_another_makes_in_the_same_moment_is_taken_as_far_as_the_log(
+async def test_a_row_inserted_by_two_processes_gets_the_newest_state(
     servers: SharedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
@@ -100,7 +99,7 @@ async def test_a_row_that_another_makes_in_the_same_moment_is_taken_as_far_as_th
             done = await insert_many(collection, rows, **options)
             written.set()
             return done
-        # Between the look for the row and its insert, the other one makes it.
+        # The other process inserts the row between this one's look and its insert.
         ahead.set()
         await written.wait()
         return await insert_many(collection, rows, **options)
@@ -117,7 +116,7 @@ async def test_a_row_that_another_makes_in_the_same_moment_is_taken_as_far_as_th
         await behind
 
 
-async def test_rows_of_which_a_majority_has_not_heard_are_written_again(
+async def test_rows_without_a_majority_are_written_again(
     servers: SharedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     insert_many = AsyncIOMotorCollection.insert_many
@@ -138,7 +137,7 @@ async def test_rows_of_which_a_majority_has_not_heard_are_written_again(
     assert failed
 
 
-async def test_a_runner_that_settles_and_leaves_during_a_look_for_orphans_leaves_none(
+async def test_a_runner_that_settles_and_leaves_during_orphans_leaves_none(
     servers: SharedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
@@ -157,9 +156,7 @@ async def test_a_runner_that_settles_and_leaves_during_a_look_for_orphans_leaves
         assert await log.orphans() == []
 
 
-async def test_rows_follow_while_somebody_looks_for_orphans(
-    servers: SharedServers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_orphans_keeps_the_rows_up_to_date(servers: SharedServers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projection, "KEEP_UP_SECONDS", 0.0)
     settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
     async with await MongoTrigger(settings, app_id="shop").open(clock=time.time) as log:
@@ -172,7 +169,7 @@ async def test_rows_follow_while_somebody_looks_for_orphans(
         assert (await log._store.head()).projected >= outcome.position
 
 
-async def test_an_orphan_that_is_claimed_anew_during_the_look_is_none(
+async def test_an_orphan_claimed_again_meanwhile_is_not_returned(
     servers: SharedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = MongoSettings(url=servers.url("mongodb"), database=f"test-{fresh_id()}")
@@ -180,13 +177,13 @@ async def test_an_orphan_that_is_claimed_anew_during_the_look_is_none(
         await log.append([(registration("i1"),)])
         (held,) = (await claim(log, "lost")).started
         assert await log.orphans() == [held]
-        look = log._projection.held
+        held_rows = log._projection.held
 
-        async def claimed_anew(wanted: Mapping[str, Open]) -> list[Invocation]:
+        async def claimed_again(wanted: Mapping[str, OpenInvocation]) -> list[Invocation]:
             monkeypatch.undo()
             await log.append([(recovered(held),)])
             await claim(log, "runner-2")
-            return await look(wanted)
+            return await held_rows(wanted)
 
-        monkeypatch.setattr(log._projection, "held", claimed_anew)
+        monkeypatch.setattr(log._projection, "held", claimed_again)
         assert await log.orphans() == []

@@ -1,4 +1,4 @@
-"""Clients that nobody closed: their loop ended, or their log was dropped. They are closed without a word."""
+"""Silently closes clients that nobody closed: their loop ended, or their log was dropped."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _closing: set[asyncio.Task[None]] = set()
 
 
 def abandon(client: Any, loop: asyncio.AbstractEventLoop, pid: int) -> None:
-    """Closes a client of either driver, from any thread; a forked child leaves its parent's alone."""
+    """Closes a client of either driver, from any thread; a forked child leaves its parent's connections alone."""
     blocking = vars(client).get("delegate")  # motor's
     if os.getpid() != pid:
         (blocking or client)._closed = True
     elif blocking is not None:
-        # It may talk to the server. A `Thread` takes a lock that whoever is interrupted by this may hold.
+        # Closing may talk to the server. Starting a `Thread` takes a lock that the interrupted code may hold.
         _thread.start_new_thread(_close_blocking, (blocking,))
     elif loop.is_running():
         loop.call_soon_threadsafe(_close_soon, client)
     else:
         client._closed = True
         for transport in _transports(client):
-            # The loop is closed, and can do nothing more for its transports.
+            # The loop is closed and cannot close its transports.
             transport._call_connection_lost(None)
 
 
 def _close_blocking(client: Any) -> None:
-    with suppress(Exception):  # nobody is left to be told
+    with suppress(Exception):  # nobody is left to handle it
         client.close()
     client._closed = True
 

@@ -1,4 +1,4 @@
-"""Talking to the server: what is asked is tried again until one deadline, then BackendUnavailable is raised."""
+"""Sends requests to the server; retries until a deadline, then raises BackendUnavailable."""
 
 from __future__ import annotations
 
@@ -7,39 +7,36 @@ import inspect
 import os
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from bson.errors import InvalidDocument
 from pymongo import WriteConcern
 from pymongo import errors as failures
 
+from trigger_engine.backend import Retries, log_closed_error
 from trigger_engine.errors import BackendUnavailable, ConfigError, SerializationError
-from trigger_engine.log.attempts import Attempts
-from trigger_engine.log.opening import log_closed
 from trigger_engine_mongodb.abandoned import abandon
+from trigger_engine_mongodb.settings import MongoSettings
 from trigger_engine_mongodb.urls import shown
-
-if TYPE_CHECKING:
-    from trigger_engine_mongodb.backend import MongoSettings
 
 T = TypeVar("T")
 Document = dict[str, Any]
 
 DUPLICATE_KEY = 11000
 _REFUSED = {13, 18, 8000}
-_MAY_PASS = {11600, 11602, 10107, 13435, 13436, 189, 91, 7, 6, 89, 9001, 262, 64, 112, 134, 211, 286}
-"""Codes of a server that shuts down, starts, or is the primary no more: another attempt may not get them."""
+_TEMPORARY = {11600, 11602, 10107, 13435, 13436, 189, 91, 7, 6, 89, 9001, 262, 64, 112, 134, 211, 286}
+"""Codes of a server that shuts down, starts, or is no longer the primary: another attempt may succeed."""
 
 
 def new_client(settings: MongoSettings) -> Any:
-    """A client of the chosen driver; nothing is opened yet."""
+    """A client of the chosen driver; it connects when it is used."""
     options: dict[str, Any] = {
         "w": "majority",
         "journal": True,
         "readConcernLevel": "majority",
         "serverSelectionTimeoutMS": int(settings.timeout * 1000),
         "connectTimeoutMS": int(settings.timeout * 1000),
-        # A connection that hangs is given up while there is time for another; change streams answer every second.
+        # A hanging connection is given up while there is time for another; change streams answer every second.
         "socketTimeoutMS": max(int(settings.timeout * 500), 3000),
         "heartbeatFrequencyMS": 2000,
         "tz_aware": True,
@@ -55,7 +52,7 @@ def new_client(settings: MongoSettings) -> Any:
 
 
 class Server:
-    """One open log's client. What is asked may be done twice: every caller allows for that."""
+    """The client of one open log. A request may run twice: every caller allows for that."""
 
     def __init__(self, settings: MongoSettings, *, location: str) -> None:
         self._client = new_client(settings)
@@ -73,11 +70,11 @@ class Server:
         return self._client
 
     def collection(self, name: str) -> Any:
-        """A collection, as the driver has it; what is written there is on the disks of a majority."""
+        """The driver's collection; acknowledged writes are on the disks of a majority."""
         return self.database[name]
 
-    def hasty_collection(self, name: str) -> Any:
-        """The same for writes that only the primary has: a failover may lose them."""
+    def unsafe_collection(self, name: str) -> Any:
+        """The same, but only the primary acknowledges writes: a failover may lose them."""
         return self.database.get_collection(name, write_concern=WriteConcern(w=1, j=False))
 
     async def aggregate(self, name: str, pipeline: Sequence[Document]) -> list[Document]:
@@ -100,7 +97,7 @@ class Server:
         limit: int = 0,
         only: Document | None = None,
     ) -> list[Document]:
-        """Documents in order; `limit` 0: all. `only`: the driver's projection."""
+        """Documents in order; `limit` 0: all. `only`: the driver's projection argument."""
 
         async def attempt() -> list[Document]:
             cursor = self.collection(name).find(query, only).sort(*sort).limit(limit)
@@ -109,22 +106,22 @@ class Server:
         return await self.ask(attempt)
 
     async def ask(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """What the attempt returns.
+        """The result of `attempt`, which is retried while the server cannot be used.
 
-        Raises BackendUnavailable, ConfigError, SerializationError, DuplicateKeyError; BulkWriteError where keys were
-        duplicate and nothing else went wrong.
+        Raises BackendUnavailable, ConfigError, SerializationError, DuplicateKeyError; BulkWriteError when duplicate
+        keys were the only errors.
         """
-        attempts = Attempts(self._location, self._seconds)
+        retries = Retries(self._location, self._seconds)
         task = asyncio.current_task()
         cancelling = task.cancelling() if task is not None else 0
         while True:
             if self._closed:
-                raise log_closed(self._location)
+                raise log_closed_error(self._location)
             try:
-                async with asyncio.timeout_at(attempts.deadline):
+                async with asyncio.timeout_at(retries.deadline):
                     answer = await attempt()
                 if task is not None and task.cancelling() > cancelling:
-                    raise asyncio.CancelledError  # PyMongo may swallow it
+                    raise asyncio.CancelledError  # PyMongo may have swallowed it
                 return answer
             except failures.DuplicateKeyError:
                 raise
@@ -132,15 +129,15 @@ class Server:
                 raise SerializationError(f"MongoDB cannot store it ({exc}): keep large data elsewhere") from exc
             except (failures.PyMongoError, OSError, TimeoutError) as exc:
                 if task is not None and task.cancelling() > cancelling:
-                    # PyMongo makes a lost connection of a cancellation.
+                    # PyMongo turns a cancellation into a lost connection.
                     raise asyncio.CancelledError from exc
                 if isinstance(exc, failures.BulkWriteError) and _codes(exc) == {DUPLICATE_KEY}:
                     raise
-                self._judge(exc)
-                await attempts.failed(exc, self._shown)
+                self._raise_if_permanent(exc)
+                await retries.wait_after(exc, self._shown)
 
-    def _judge(self, exc: Exception) -> None:
-        """Raises where another attempt would end alike."""
+    def _raise_if_permanent(self, exc: Exception) -> None:
+        """Raises when another attempt would fail too."""
         if isinstance(exc, (failures.ConfigurationError, failures.InvalidURI)):
             raise ConfigError(f"the url of {self._shown} cannot be used ({exc}): correct it") from exc
         if not isinstance(exc, failures.OperationFailure):
@@ -150,12 +147,12 @@ class Server:
             raise ConfigError(
                 f"{self._shown} refuses this user ({exc}): correct user and password in url, or its rights"
             ) from exc
-        passing = (codes and codes <= _MAY_PASS | {DUPLICATE_KEY}) or exc.has_error_label("RetryableWriteError")
-        if not passing:
-            raise BackendUnavailable(f"{self._shown} answered {exc}: see its log, and {self._location}") from exc
+        is_temporary = (codes and codes <= _TEMPORARY | {DUPLICATE_KEY}) or exc.has_error_label("RetryableWriteError")
+        if not is_temporary:
+            raise BackendUnavailable(f"{self._shown} answered {exc}: check its log, and {self._location}") from exc
 
     async def aclose(self) -> None:
-        """Closes all connections; twice is harmless."""
+        """Closes all connections; closing twice is harmless."""
         if not self._closed:
             self._closed = True
             closing = self._client.close()
@@ -164,7 +161,7 @@ class Server:
 
 
 def _codes(exc: failures.OperationFailure) -> set[int]:
-    """The server's codes; of a bulk those of each write, and of the wait for the majority."""
+    """The error codes; for a bulk write those of each write and of the write concern."""
     if isinstance(exc, failures.BulkWriteError):
         details: Any = exc.details or {}
         found = [*details.get("writeErrors", ()), *details.get("writeConcernErrors", ())]

@@ -1,8 +1,8 @@
-"""What is stored: the log's documents, and one row for each invocation.
+"""The stored documents: those of the log, and one row for each invocation.
 
-An append is a document `{_id: number, w: writer's token, base, ids, data}`; its entries stand at
-`(number << BITS) + base + index`. A place that no writer has filled is `{_id: number, w: ""}`. Of a trimmed document
-that has keys in it `{_id, ids, keys, calls}` stays, so that the unique index of `ids` refuses them still.
+An append is a document `{_id: number, w: writer's token, base, ids, data}`; the positions of its entries are
+`(number << BITS) + base + index`. A number that its writer did not use is `{_id: number, w: ""}`. A trimmed document
+with keys leaves `{_id, ids, keys, calls}`, so that the unique index of `ids` still refuses them.
 """
 
 from __future__ import annotations
@@ -12,44 +12,48 @@ from typing import Any
 
 import msgspec
 
-from trigger_engine.core.lifecycle import InvocationState
-from trigger_engine.entries.encoding import decode_entry
-from trigger_engine.entries.facts import AnyEntry, Position
-from trigger_engine.log.admission import REGISTRATIONS, Registration
-from trigger_engine.log.contract import Invocation
+from trigger_engine.backend import (
+    REGISTRATIONS,
+    AnyEntry,
+    Invocation,
+    InvocationState,
+    Position,
+    Registration,
+    decode_entry,
+)
 
 Document = dict[str, Any]
 
 BITS = 20
-"""Bits of a position that tell entries of one document apart."""
-MOST_ENTRIES = 1 << 18
-MOST_BYTES = 8 * 1024 * 1024
-"""What one document gathers; MongoDB's own limit is 16 MB."""
-LARGEST_PART = 15_000_000
-LARGEST_ENTRY = 7_500_000
-"""Bytes. The row of an invocation holds two entries: its registration and its newest one."""
+"""The low bits of a position, which distinguish the entries of one document."""
+MAX_ENTRIES = 1 << 18
+TARGET_BYTES = 8 * 1024 * 1024
+"""The size to which parts are gathered into one document; MongoDB's own limit is 16 MB."""
+MAX_PART_BYTES = 15_000_000
+MAX_ENTRY_BYTES = 7_500_000
+"""The row of an invocation holds two entries: its registration and its newest status entry."""
 
 _encoder = msgspec.msgpack.Encoder()
 _states = msgspec.msgpack.Decoder(InvocationState)
 
 
 def number_of(position: Position) -> int:
-    """The document in which a position is."""
+    """The number of the document that has the position."""
     return position >> BITS
 
 
 def first_position(document: Document) -> Position:
-    """Where its first entry stands, or would stand."""
+    """The position of its first entry, even if it has none."""
     return (int(document["_id"]) << BITS) + int(document.get("base", 0))
 
 
 def last_position(document: Document) -> Position:
-    """Where its last entry stands."""
+    """The position of its last entry."""
     return first_position(document) + max(len(document.get("data", ())) - 1, 0)
 
 
 def entry_id_at(document: Document | None, position: Position) -> str | None:
-    """The id of the entry at a position, None when none is there."""
+    """The id of the entry at a position, None when there is none."""
     if document is None or "data" not in document:
         return None
     index = position - first_position(document)
@@ -57,7 +61,7 @@ def entry_id_at(document: Document | None, position: Position) -> str | None:
 
 
 def entries_of(document: Document, after: Position) -> Iterator[tuple[Position, AnyEntry]]:
-    """Its entries behind a position."""
+    """Its entries after a position."""
     first = first_position(document)
     for index, data in enumerate(document.get("data", ())):
         if first + index > after:
@@ -65,7 +69,7 @@ def entries_of(document: Document, after: Position) -> Iterator[tuple[Position, 
 
 
 def row_of(registration: Registration, data: bytes, position: Position, state: InvocationState) -> Document:
-    """The row of an invocation that has just been registered."""
+    """The row of a new invocation."""
     row: Document = {
         "_id": registration.invocation_id,
         "at": position,
@@ -77,7 +81,7 @@ def row_of(registration: Registration, data: bytes, position: Position, state: I
 
 
 def moved(state: InvocationState, latest: bytes) -> Document:
-    """What a move changes in a row."""
+    """The fields of a row that a status entry changes."""
     return {
         "latest": latest,
         "state": _encoder.encode(state),

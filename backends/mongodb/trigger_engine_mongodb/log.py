@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from trigger_engine.log.claims import ReportedClaims
-from trigger_engine.log.contract import (
+from trigger_engine.backend import (
     Batch,
-    Bookmark,
     Checkpoint,
     Claims,
     Clock,
+    Cursor,
     EventLog,
     Invocation,
     Outcome,
     Part,
+    ReportedClaims,
     RunnerFacts,
     RunnerRow,
+    SingleFlight,
+    log_closed_error,
 )
-from trigger_engine.log.opening import log_closed
-from trigger_engine.log.shared_look import SharedLook
 from trigger_engine_mongodb.appending import Writer
 from trigger_engine_mongodb.checkpoints import Checkpoints
 from trigger_engine_mongodb.claiming import Claimer, Wanted
@@ -31,13 +31,11 @@ from trigger_engine_mongodb.projection import Projection
 from trigger_engine_mongodb.reading import Reader
 from trigger_engine_mongodb.roles import Roles
 from trigger_engine_mongodb.run_queue import FoldedQueue
+from trigger_engine_mongodb.settings import MongoSettings
 from trigger_engine_mongodb.settlements import Settlements
 from trigger_engine_mongodb.store import Store
 from trigger_engine_mongodb.trimming import Trimmer
 from trigger_engine_mongodb.wakeup import Wakeup
-
-if TYPE_CHECKING:
-    from trigger_engine_mongodb.backend import MongoSettings
 
 T = TypeVar("T")
 
@@ -75,44 +73,44 @@ class MongoLog(EventLog):
         self._reported = ReportedClaims()
         self._claiming = asyncio.Lock()
         self._running: set[asyncio.Task[Any]] = set()
-        self._rows_at_end = SharedLook(self._projection.follow, self._start)
+        self._update_rows = SingleFlight(self._projection.follow, self._start)
         self._keeping_up: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
     def log_id(self) -> str:  # type: ignore[override]
-        """The log's identity, as it was seen last."""
+        """The log's identity when it was last read."""
         return self._store.log_id
 
     async def append(self, parts: Sequence[Part]) -> list[Outcome]:
         settling = self._settlements.begin(parts)
         try:
-            outcomes = await self._to_its_end(self._writer.append(parts))
+            outcomes = await self._complete(self._writer.append(parts))
         finally:
             self._settlements.end(settling)
         self._settlements.note(parts, outcomes)
-        self._wakeup.ring()
+        self._wakeup.notify()
         return outcomes
 
-    async def follow(self, after: Bookmark, *, limit: int = 1000, wait: float = 0.0) -> Batch:
+    async def follow(self, after: Cursor, *, limit: int = 1000, wait: float = 0.0) -> Batch:
         deadline = self._loop.time() + wait
         while True:
-            last = self._wakeup.bell.last
+            last = self._wakeup.notifier.last
             if wait > 0:
                 self._listen()
             batch = await self._reader.read(after, limit)
             left = deadline - self._loop.time()
             if batch.entries or left <= 0:
                 return batch
-            after = batch.bookmark
+            after = batch.cursor
             await self._wakeup.wait(last, left)
 
-    async def tail(self) -> Bookmark:
+    async def tail(self) -> Cursor:
         return await self._reader.tail()
 
-    async def start(self) -> Bookmark:
+    async def start(self) -> Cursor:
         head = await self._store.head()
-        return Bookmark(head.log_id, head.trimmed)
+        return Cursor(head.log_id, head.trimmed)
 
     async def claim(
         self,
@@ -127,20 +125,20 @@ class MongoLog(EventLog):
         deadline = self._loop.time() + wait
         wanted = Wanted(runner_id, tasks, queues, limit, patient=wait > 0)
         while True:
-            last = self._wakeup.bell.last
+            last = self._wakeup.notifier.last
             if wait > 0:
                 self._listen()
-            claims, next_due = await self._to_its_end(self._look(wanted, holding))
+            claims, next_due = await self._complete(self._attempt(wanted, holding))
             if claims.started:
-                self._wakeup.ring()
+                self._wakeup.notify()
             left = deadline - self._loop.time()
             if left <= 0 or self._reported.is_news(runner_id, claims):
-                self._reported.told(runner_id, claims)
+                self._reported.record(runner_id, claims)
                 return claims
             await self._wakeup.wait(last, left if next_due is None else max(0.0, min(left, next_due)))
 
-    async def _look(self, wanted: Wanted, holding: Collection[str]) -> tuple[Claims, float | None]:
-        # One at a time: what a cancelled call still takes must be seen as stranded by the next one.
+    async def _attempt(self, wanted: Wanted, holding: Collection[str]) -> tuple[Claims, float | None]:
+        # One at a time: the next call must see what a cancelled one still claims as stranded.
         async with self._claiming:
             return await self._claimer.claim(wanted, holding=holding, now=self._clock())
 
@@ -154,7 +152,7 @@ class MongoLog(EventLog):
         return await self._roles.runners()
 
     async def orphans(self, *, limit: int = 1000) -> list[Invocation]:
-        # Asked for before the log, for one that settles and leaves; and afterwards, for one that comes and claims.
+        # Read before the log, in case a runner settles and leaves; and after it, in case a new one claims.
         alive = await self._alive()
         await self._queue.follow()
         self._keep_up()
@@ -164,7 +162,7 @@ class MongoLog(EventLog):
         return await self._projection.held(lost)
 
     def _keep_up(self) -> None:
-        """Lets the rows follow the log, beside what else is done; what fails is tried again at the next look."""
+        """Updates the rows in the background; the next call retries what failed."""
         if self._keeping_up is None or self._keeping_up.done():
             self._keeping_up = self._start(self._projection.keep_up())
 
@@ -178,22 +176,22 @@ class MongoLog(EventLog):
         await self._roles.release(name, owner)
 
     async def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> bool:
-        return await self._to_its_end(self._checkpoints.save(name, checkpoint))
+        return await self._complete(self._checkpoints.save(name, checkpoint))
 
     async def load_checkpoint(self, name: str) -> Checkpoint | None:
         return await self._checkpoints.load(name)
 
     async def invocation(self, invocation_id: str) -> Invocation | None:
-        await self._rows_at_end.take()
+        await self._update_rows.run()
         found = await self._server.find(self._store.rows, {"_id": invocation_id, "gone": False})
         return invocation_of(found[0]) if found else None
 
-    async def trim(self, before: Bookmark, *, keys_before: float, limit: int = 10_000) -> int:
-        return await self._to_its_end(self._trimmer.trim(before, keys_before=keys_before, limit=limit))
+    async def trim(self, before: Cursor, *, keys_before: float, limit: int = 10_000) -> int:
+        return await self._complete(self._trimmer.trim(before, keys_before=keys_before, limit=limit))
 
     async def clear(self) -> None:
-        await self._to_its_end(self._store.replace())
-        self._wakeup.ring()
+        await self._complete(self._store.replace())
+        self._wakeup.notify()
 
     async def close(self) -> None:
         if not self._closed:
@@ -203,11 +201,11 @@ class MongoLog(EventLog):
             await self._wakeup.aclose()
             await self._server.aclose()
 
-    async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
-        """Goes on with it when the caller is cancelled: half done it would leave others waiting for it."""
+    async def _complete(self, work: Coroutine[Any, Any, T]) -> T:
+        """Completes the work even when the caller is cancelled: others would wait for the missing half."""
         if self._closed:
             work.close()
-            raise log_closed(self._location)
+            raise log_closed_error(self._location)
         return await asyncio.shield(self._start(work))
 
     def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -219,9 +217,9 @@ class MongoLog(EventLog):
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # a caller that was cancelled does not ask for it
+            task.exception()  # a cancelled caller does not retrieve it
 
     def _listen(self) -> None:
         if self._closed:
-            raise log_closed(self._location)
+            raise log_closed_error(self._location)
         self._wakeup.listen()

@@ -8,12 +8,12 @@ import msgspec
 from pymongo import ReturnDocument
 from pymongo import errors as failures
 
-from trigger_engine.log.contract import RunnerFacts, RunnerRow
+from trigger_engine.backend import RunnerFacts, RunnerRow
 from trigger_engine_mongodb.client import Document
 from trigger_engine_mongodb.store import Store
 
 LOST_RUNNERS_KEPT = 86_400.0
-"""Seconds for which a runner stays listed after its heartbeat has expired."""
+"""How many seconds a runner stays listed after its heartbeat has expired."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(RunnerFacts)
@@ -24,7 +24,7 @@ def _in(seconds: float) -> Document:
 
 
 class Roles:
-    """Who leads, and who is alive."""
+    """The leases and heartbeats of one app."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -46,16 +46,16 @@ class Roles:
         try:
             found = await self._store.server.ask(attempt)
         except failures.DuplicateKeyError:
-            return False  # another one made it in the same moment
+            return False  # another owner created it at the same moment
         return bool(found["owner"] == owner)
 
     async def release(self, name: str, owner: str) -> None:
-        """Frees a lease of this owner."""
+        """Frees the lease if this owner has it."""
         leases = self._store.server.collection(self._store.leases)
         await self._store.server.ask(lambda: leases.delete_one({"_id": name, "owner": owner}))
 
     async def heartbeat(self, facts: RunnerFacts, ttl: float) -> None:
-        """Writes the runner's row, and drops those that are lost for long."""
+        """Writes the runner's row, and removes the rows of runners lost for long."""
         runners = self._store.server.collection(self._store.runners)
         row = {"facts": {"$literal": _encoder.encode(facts)}, "seen": "$$NOW", "until": _in(ttl)}
         await self._store.server.ask(lambda: runners.update_one({"_id": facts.runner_id}, [{"$set": row}], upsert=True))
@@ -63,7 +63,7 @@ class Roles:
         await self._store.server.ask(lambda: runners.delete_many(lost))
 
     async def leave(self, runner_id: str) -> None:
-        """Removes the row."""
+        """Removes the runner's row."""
         runners = self._store.server.collection(self._store.runners)
         await self._store.server.ask(lambda: runners.delete_one({"_id": runner_id}))
 

@@ -1,6 +1,6 @@
-"""Where an app's data is.
+"""The collections of an app.
 
-`APP.meta`, and collections for each identity of the log, so that late writes of a former one reach nobody.
+`APP.meta`, and collections for each identity of the log, so that late writes to a former log have no effect.
 """
 
 from __future__ import annotations
@@ -12,21 +12,20 @@ from bson.int64 import Int64
 from pymongo import IndexModel
 from pymongo import errors as failures
 
-from trigger_engine.entries.facts import Position
-from trigger_engine.log.fresh import fresh_id
+from trigger_engine.backend import Position, fresh_id
 from trigger_engine_mongodb.client import Document, Server
 from trigger_engine_mongodb.documents import BITS
 
 HEAD = "log"
 PROJECTION = "projection"
 KEPT_SECONDS = 86_400
-"""How long the row of a forgotten invocation still keeps a slow process from bringing it back."""
+"""How long the row of a trimmed invocation is kept, so that a slow process does not recreate it."""
 
 
 class Head(msgspec.Struct, frozen=True):
-    """What is known of the whole log. `now`: the server's clock; `projected_at`: when `projected` rose (0: never).
+    """The state of the log. `number`: of the newest document. `projected`: how far the rows follow the log.
 
-    Both in seconds since 1970.
+    `projected_at`: when `projected` rose (0: never). `now`: the server's time. Both in seconds since 1970 UTC.
     """
 
     log_id: str
@@ -39,7 +38,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Store:
-    """The names of an app's collections, and its head."""
+    """The names of an app's collections, and the head of its log."""
 
     def __init__(self, server: Server, app_id: str) -> None:
         self.server = server
@@ -74,7 +73,7 @@ class Store:
         return f"{self._app_id}.{log_id}.{kind}"
 
     async def head(self) -> Head:
-        """The head as it is now; makes the log where there is none."""
+        """The current head; creates the log if there is none."""
         while True:
             pipeline: list[Document] = [
                 {"$match": {"_id": {"$in": [HEAD, PROJECTION]}}},
@@ -82,7 +81,7 @@ class Store:
             ]
             found = {each["_id"]: each for each in await self.server.aggregate(self.meta, pipeline)}
             if HEAD not in found:
-                await self._make()
+                await self._create()
             elif "making" in found[HEAD]:
                 await self._complete(found[HEAD]["log_id"])
             else:
@@ -99,8 +98,8 @@ class Store:
         now = head["now"].timestamp()
         return Head(self.log_id, int(head["number"]), trimmed, terms, projected, projected_at, now)
 
-    async def reach(self, head: Head) -> Head:
-        """The head with a number as high as the log's documents: a failover may have lost what gave them theirs."""
+    async def repair(self, head: Head) -> Head:
+        """Raises the head's number to that of the newest document: a failover may have lost the reservation."""
         newest = await self.server.find(self.log, {}, sort=("_id", -1), limit=1, only={"_id": 1})
         number = max((int(each["_id"]) for each in newest), default=0)
         if number <= head.number:
@@ -110,8 +109,8 @@ class Store:
         await self.server.ask(lambda: meta.update_one(behind, {"$set": {"number": Int64(number)}}))
         return msgspec.structs.replace(head, number=number)
 
-    async def _make(self) -> None:
-        """Chooses an identity: of many processes that come first at once, all make the same collections."""
+    async def _create(self) -> None:
+        """Chooses an identity. Processes that create the log at the same time all complete the same one."""
         head: Document = {"_id": HEAD, **_new_head(fresh_id(), 0), "making": True}
         meta = self.server.collection(self.meta)
         with suppress(failures.DuplicateKeyError):
@@ -123,7 +122,7 @@ class Store:
         await self.server.ask(lambda: meta.update_one({"_id": HEAD, "log_id": log_id}, {"$unset": {"making": ""}}))
 
     async def _prepare(self, log_id: str) -> None:
-        """The indexes, before anybody writes."""
+        """Creates the indexes, before anybody writes."""
         log, rows = (self.server.collection(self._of(log_id, kind)) for kind in ("log", "invocations"))
         await self.server.ask(lambda: log.create_index("ids", unique=True, sparse=True))
         indexes = [
@@ -137,21 +136,23 @@ class Store:
             await self.server.ask(self.server.collection(self._of(log_id, kind)).drop)
 
     async def replace(self) -> None:
-        """Gives the log a new identity, which is empty; places go on rising."""
+        """Replaces the log by an empty one with a new identity; positions keep rising."""
         old = await self.head()
         log_id = fresh_id()
         await self._prepare(log_id)
         meta = self.server.collection(self.meta)
-        pipeline = [{"$set": _new_head(log_id, 0) | {"number": "$number", "trimmed": _LAST, "begins": _LAST}}]
+        pipeline = [
+            {"$set": _new_head(log_id, 0) | {"number": "$number", "trimmed": _LAST_POSITION, "begins": _LAST_POSITION}}
+        ]
         await self.server.ask(lambda: meta.update_one({"_id": HEAD, "log_id": old.log_id}, pipeline))
         await self.server.ask(lambda: self.server.collection(self.leases).delete_many({}))
         await self._drop(old.log_id)
         self.log_id = (await self.head()).log_id
 
 
-_LAST = {"$subtract": [{"$multiply": [{"$add": ["$number", 1]}, Int64(1 << BITS)]}, 1]}
+_LAST_POSITION = {"$subtract": [{"$multiply": [{"$add": ["$number", 1]}, Int64(1 << BITS)]}, 1]}
 
 
 def _new_head(log_id: str, number: int) -> Document:
-    """`begins`: where the projection begins."""
+    """The fields of a new head. `begins`: where the projection begins."""
     return {"log_id": log_id, "number": Int64(number), "trimmed": Int64(0), "begins": Int64(0), "terms": []}

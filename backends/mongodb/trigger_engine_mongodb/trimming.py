@@ -1,13 +1,11 @@
-"""Retention: the floor rises first, then what is below it goes; keys stay in what is left of their documents."""
+"""Retention: raises the head's `trimmed` first, then removes documents; keys stay in a remainder of their document."""
 
 from __future__ import annotations
 
 from bson.int64 import Int64
 
-from trigger_engine.entries.encoding import decode_entry
+from trigger_engine.backend import REGISTRATIONS, Cursor, decode_entry, is_keyed
 from trigger_engine.errors import LogReplaced, LogTrimmed
-from trigger_engine.log.admission import REGISTRATIONS, is_keyed
-from trigger_engine.log.contract import Bookmark
 from trigger_engine_mongodb.client import Document
 from trigger_engine_mongodb.documents import first_position, last_position, number_of
 from trigger_engine_mongodb.projection import Projection
@@ -15,27 +13,27 @@ from trigger_engine_mongodb.reading import Reader
 from trigger_engine_mongodb.store import HEAD, Head, Store
 
 STEP = 500
-"""Documents cleaned up at once."""
+"""How many documents are cleaned up at once."""
 
 
 class Trimmer:
-    """Removes what is old."""
+    """Trims one open log."""
 
     def __init__(self, store: Store, reader: Reader, projection: Projection) -> None:
         self._store = store
         self._reader = reader
         self._projection = projection
 
-    async def trim(self, before: Bookmark, *, keys_before: float, limit: int) -> int:
-        """Returns how many entries went. Raises LogReplaced."""
+    async def trim(self, before: Cursor, *, keys_before: float, limit: int) -> int:
+        """Returns how many entries were removed. Raises LogReplaced."""
         head = await self._projection.follow()
         if before.log_id != head.log_id:
-            raise LogReplaced(f"the place {before.position} is not of the log {head.log_id}: read it from its start")
+            raise LogReplaced(f"position {before.position} is not of the log {head.log_id}: read it from its start")
         try:
             await self._reader.read(before, 1, patient=False)
         except LogTrimmed:
             limit = 0
-        removed = await self._raise_floor(head, before, limit) if limit > 0 else 0
+        removed = await self._raise_trimmed(head, before, limit) if limit > 0 else 0
         head = await self._store.head()
         await self._forget_ended(head)
         await self._clean_up(head)
@@ -43,20 +41,20 @@ class Trimmer:
         await self._forget_keys(keys_before)
         return removed
 
-    async def _raise_floor(self, head: Head, before: Bookmark, limit: int) -> int:
-        removed, floor = 0, head.trimmed
-        place = Bookmark(head.log_id, floor)
+    async def _raise_trimmed(self, head: Head, before: Cursor, limit: int) -> int:
+        removed, trimmed = 0, head.trimmed
+        cursor = Cursor(head.log_id, trimmed)
         while removed < limit:
-            batch = await self._reader.read(place, min(1000, limit - removed), patient=False)
+            batch = await self._reader.read(cursor, min(1000, limit - removed), patient=False)
             gone = [position for position, _ in batch.entries if position < min(before.position, head.projected + 1)]
             removed += len(gone)
-            floor = max([floor, *gone])
+            trimmed = max([trimmed, *gone])
             if len(gone) < len(batch.entries) or not batch.entries:
                 break
-            place = batch.bookmark
+            cursor = batch.cursor
         meta = self._store.server.collection(self._store.meta)
         query = {"_id": HEAD, "log_id": head.log_id, "trimmed": Int64(head.trimmed)}
-        await self._store.server.ask(lambda: meta.update_one(query, {"$set": {"trimmed": Int64(floor)}}))
+        await self._store.server.ask(lambda: meta.update_one(query, {"$set": {"trimmed": Int64(trimmed)}}))
         return removed
 
     async def _forget_ended(self, head: Head) -> None:
@@ -69,7 +67,7 @@ class Trimmer:
         await self._store.server.ask(lambda: rows.update_many(ended, forget))
 
     async def _clean_up(self, head: Head) -> None:
-        """Removes documents below the floor, or leaves their keys."""
+        """Removes trimmed documents, or reduces them to their keys."""
         log = self._store.server.collection(self._store.log)
         below = {"_id": {"$lte": number_of(head.trimmed)}, "keys": {"$exists": False}}
         while found := [
@@ -79,21 +77,21 @@ class Trimmer:
         ]:
             empty = []
             for document in found:
-                left = await self._left_of(document)
-                if left is None:
+                remainder = await self._remainder(document)
+                if remainder is None:
                     empty.append(document["_id"])
                 else:
-                    await self._store.server.ask(lambda: log.replace_one({"_id": left["_id"]}, left))  # noqa: B023
+                    await self._store.server.ask(lambda: log.replace_one({"_id": remainder["_id"]}, remainder))  # noqa: B023
             if empty:
                 await self._store.server.ask(lambda: log.delete_many({"_id": {"$in": empty}}))  # noqa: B023
 
     async def _forget_ids(self, head: Head) -> None:
-        """Of the document that the floor goes through; its entries keep their places."""
+        """Frees the ids of trimmed entries in a document that is trimmed in part; the others keep their positions."""
         number = number_of(head.trimmed)
         for document in await self._store.server.find(self._store.log, {"_id": number, "data": {"$exists": True}}):
             gone = document["data"][: head.trimmed - first_position(document) + 1]
-            left = await self._left_of(document | {"data": gone})
-            kept = set(left["ids"]) if left is not None else set()
+            remainder = await self._remainder(document | {"data": gone})
+            kept = set(remainder["ids"]) if remainder is not None else set()
             ids = [
                 each if index >= len(gone) or each in kept else f"{number}.{index}"
                 for index, each in enumerate(document["ids"])
@@ -101,18 +99,18 @@ class Trimmer:
             log = self._store.server.collection(self._store.log)
             await self._store.server.ask(lambda: log.update_one({"_id": number}, {"$set": {"ids": ids, "cut": True}}))  # noqa: B023
 
-    async def _left_of(self, document: Document) -> Document | None:
+    async def _remainder(self, document: Document) -> Document | None:
         keys, calls = [], []
         for entry in map(decode_entry, document.get("data", ())):
             if is_keyed(entry):
                 keys.append({"id": entry.id, "at": entry.time})
             elif isinstance(entry, REGISTRATIONS):
                 calls.append({"id": entry.id, "invocation": entry.invocation_id})
-        calls = await self._open(calls)
-        return _kept(document["_id"], keys, calls)
+        calls = await self._still_known(calls)
+        return _remainder_document(document["_id"], keys, calls)
 
-    async def _open(self, calls: list[Document]) -> list[Document]:
-        """Those whose invocation is still known."""
+    async def _still_known(self, calls: list[Document]) -> list[Document]:
+        """The registrations whose invocation is still known."""
         if not calls:
             return []
         names = [each["invocation"] for each in calls]
@@ -125,14 +123,14 @@ class Trimmer:
         for query in ({"keys.at": {"$lt": keys_before}}, {"calls.id": {"$exists": True}}):
             for document in await self._store.server.find(self._store.log, query):
                 keys = [each for each in document["keys"] if each["at"] >= keys_before]
-                calls = await self._open(document["calls"])
-                left = _kept(document["_id"], keys, calls)
-                if left is None:
+                calls = await self._still_known(document["calls"])
+                remainder = _remainder_document(document["_id"], keys, calls)
+                if remainder is None:
                     await self._store.server.ask(lambda: log.delete_one({"_id": document["_id"]}))  # noqa: B023
-                elif left != document:
-                    await self._store.server.ask(lambda: log.replace_one({"_id": left["_id"]}, left))  # noqa: B023
+                elif remainder != document:
+                    await self._store.server.ask(lambda: log.replace_one({"_id": remainder["_id"]}, remainder))  # noqa: B023
 
 
-def _kept(number: int, keys: list[Document], calls: list[Document]) -> Document | None:
+def _remainder_document(number: int, keys: list[Document], calls: list[Document]) -> Document | None:
     ids = [each["id"] for each in [*keys, *calls]]
     return {"_id": number, "ids": ids, "keys": keys, "calls": calls} if ids else None

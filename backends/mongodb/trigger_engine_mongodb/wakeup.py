@@ -1,4 +1,4 @@
-"""Wakes those who wait on one open log: a change stream of the log's head, or polls where there is none."""
+"""Wakes the waiters of one open log: by a change stream, or by polling where the server has none."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 from pymongo import errors as failures
 
-from trigger_engine.log.bell import Bell
+from trigger_engine.backend import Notifier
 from trigger_engine_mongodb.store import Store
 
 SLICE = 2.0
-"""Seconds after which a waiter looks again though no bell rang: a log that was replaced may be silent."""
-POLL = 0.05
-"""Seconds between looks where the server has no change streams."""
+"""Seconds after which a waiter looks again without a notification: a replaced log may send none."""
+POLL_SECONDS = 0.05
+"""How often waiters look where the server has no change streams."""
 
 
 class Wakeup:
-    """`bell` rings when an append, or a change of the log's identity, was seen."""
+    """`notifier` notifies of appends, and of a new identity of the log."""
 
     def __init__(self, store: Store, *, slice_seconds: float = SLICE) -> None:
-        self.bell = Bell(asyncio.get_running_loop())
+        self.notifier = Notifier(asyncio.get_running_loop())
         self._store = store
         self._slice = slice_seconds
         self._task: asyncio.Task[None] | None = None
@@ -30,25 +30,25 @@ class Wakeup:
         self._closed = False
 
     def listen(self) -> None:
-        """Lets the bell ring for what other processes do, too; called before the look that comes before a wait."""
+        """Makes the notifier report what other processes do, too. Call it before the look that precedes a wait."""
         if self._task is None:
             self._task = asyncio.create_task(self._listen(), name="trigger-engine mongodb wake-up")
 
     async def wait(self, last: object, seconds: float) -> None:
-        """Returns when the bell rings after `last`, when it is time to look again, or after `seconds`."""
-        await self.bell.wait(last, min(seconds, self._slice if self._listens else POLL))
+        """Returns at a notification after `last`, when it is time to look again, or after `seconds`."""
+        await self.notifier.wait(last, min(seconds, self._slice if self._listens else POLL_SECONDS))
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wakes every waiter."""
-        self.bell.ring()
+        self.notifier.notify()
 
     async def aclose(self) -> None:
-        """Ends the listening; waiters look once more, and find the log closed."""
-        self._closed = True  # PyMongo may swallow a cancellation, or make a lost connection of it
+        """Stops listening; waiters look once more, and find the log closed."""
+        self._closed = True  # PyMongo may swallow a cancellation, or turn it into a lost connection
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        self.ring()
+        self.notify()
 
     async def _listen(self) -> None:
         while not self._closed:
@@ -56,15 +56,15 @@ class Wakeup:
                 await self._watch()
             except failures.OperationFailure as exc:
                 if exc.code == 40573:
-                    return  # not a replica set: polls go on
+                    return  # not a replica set: waiters poll
             except RuntimeError:
-                return  # the interpreter ends: motor's threads take no more
+                return  # the interpreter exits: motor's threads accept no work
             except (failures.PyMongoError, OSError):
                 pass
             finally:
                 self._listens = False
-            self.ring()
-            await asyncio.sleep(POLL)
+            self.notify()
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _watch(self) -> None:
         database: Any = self._store.server.database
@@ -84,7 +84,7 @@ class Wakeup:
         async with stream:
             await stream.try_next()
             self._listens = True
-            self.ring()
+            self.notify()
             while not self._closed:
                 await stream.try_next()
-                self.ring()
+                self.notify()

@@ -1,4 +1,4 @@
-"""What these tests share: a server that they may do anything to, and that what they write is gone after each."""
+"""Shared fixtures: a server to break, and the removal of streams after each test."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,10 +23,10 @@ def streams_are_removed(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
-    """A server that these tests may do anything to."""
+    """A server that these tests may break."""
     with RabbitMQServer(tmp_path_factory.mktemp("rabbitmq") / "server") as server:
         asyncio.run(publish(server.url, "first", [b""]))
-        # Only then does RabbitMQ 3.10 know of its first stream after a kill.
+        # RabbitMQ 3.10 remembers its first stream after a kill only if it was restarted once.
         server.stop()
         server.start()
         yield server
@@ -34,7 +34,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
 
 @pytest.fixture
 def server(node: RabbitMQServer) -> RabbitMQServer:
-    """The same, started again if the test before has ended it."""
+    """The same server, restarted if the test before stopped it."""
     if not node.is_ready():
         node.kill()
         node.start()
@@ -43,6 +43,6 @@ def server(node: RabbitMQServer) -> RabbitMQServer:
 
 @pytest.fixture(scope="module")
 def operate() -> Iterator[Callable[[Callable[[], object]], Awaitable[object]]]:
-    """Does something to a server in a thread that outlives the tests, for on Linux it ends with what started it."""
+    """Runs an operation on the server in a thread that outlives the tests: on Linux the server dies with its thread."""
     with ThreadPoolExecutor(1) as operator:
-        yield lambda deed: asyncio.wrap_future(operator.submit(deed))
+        yield lambda operation: asyncio.wrap_future(operator.submit(operation))

@@ -5,13 +5,14 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
+from trigger_engine_rabbitmq.backend import RabbitMQTrigger
+from trigger_engine_rabbitmq.settings import RabbitMQSettings
 
 from tests.support.servers.private_server import HOST, free_port
 from tests.support.servers.proxy import Proxy, proxied
 from tests.support.servers.rabbitmq_streams import bodies_of, delete_stream, publish
 from tests.support.servers.shared import SharedServers
-from trigger_engine.log.fresh import fresh_id
+from trigger_engine.backend import fresh_id
 from trigger_engine.testing.conformance import LogConformance, LogHarness
 
 pytestmark = pytest.mark.servers
@@ -32,7 +33,7 @@ class RabbitMQHarness(LogHarness):
         return RabbitMQTrigger(self._settings, app_id=app_id)
 
     async def pass_time(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # Leases expire by the time that has passed in each process.
 
     async def save(self) -> list[bytes]:
         return await bodies_of(self._url, self._stream)

@@ -1,6 +1,6 @@
-"""A connection that is cut, a loop that ends, a log that is dropped: nothing hangs, warns or is lost.
+"""Connections are cut, loops end, logs are dropped: nothing hangs, warns or is lost.
 
-Here a part of all frames at which a connection may be cut; `nox -s faults` cuts at every one of them.
+These tests cut connections at some frames; `nox -s faults` cuts them at every frame.
 """
 
 import asyncio
@@ -16,26 +16,27 @@ from typing import Any
 import pytest
 import uvloop
 from aio_pika import Channel
-from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
-from trigger_engine_rabbitmq.fold import Folded, LogFold
+from trigger_engine_rabbitmq.backend import RabbitMQTrigger
+from trigger_engine_rabbitmq.fold import FoldResult, LogFold
 from trigger_engine_rabbitmq.messages import Message
-from trigger_engine_rabbitmq.probing import give_up
+from trigger_engine_rabbitmq.probing import close_within
+from trigger_engine_rabbitmq.settings import RabbitMQSettings
 
 from tests.support.servers.rabbitmq_cuts import cutting, some_are_cut, some_are_given_up
 from tests.support.servers.shared import SharedServers
 from tests.support.waiting import is_quick, wait_until
+from trigger_engine.backend import EventLog, fresh_id
 from trigger_engine.errors import BackendUnavailable
-from trigger_engine.log.contract import EventLog
-from trigger_engine.log.fresh import fresh_id
-from trigger_engine.testing.conformance.harness import PATIENCE, append, ids
-from trigger_engine.testing.conformance.sample_entries import event
+from trigger_engine.testing.conformance._harness import PATIENCE, append, ids
+from trigger_engine.testing.conformance._sample_entries import event
 
 pytestmark = pytest.mark.servers
 
 EMIT_WITHOUT_CLOSING = """
 import asyncio, sys, time
-from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
-from trigger_engine.testing.conformance.sample_entries import event
+from trigger_engine_rabbitmq.backend import RabbitMQTrigger
+from trigger_engine_rabbitmq.settings import RabbitMQSettings
+from trigger_engine.testing.conformance._sample_entries import event
 
 async def main():
     global log
@@ -61,11 +62,11 @@ async def test_two_connections_in_a_row_may_be_cut_before_a_frame(servers: Share
 
 @pytest.mark.slow
 @pytest.mark.parametrize("frame", [1, 6, 11, 16])
-async def test_opening_a_log_may_be_given_up_at_a_frame(frame: int, servers: SharedServers) -> None:
+async def test_opening_a_log_may_be_cancelled_at_a_frame(frame: int, servers: SharedServers) -> None:
     assert await some_are_given_up(servers.url("rabbitmq"), frame)
 
 
-async def test_a_log_that_is_dropped_without_being_closed_ends_its_connection(servers: SharedServers) -> None:
+async def test_dropping_an_unclosed_log_ends_its_connection(servers: SharedServers) -> None:
     async with cutting(servers.url("rabbitmq"), frame=0, connections=0) as proxy:
         log = await open_log(proxy.url, f"test-{fresh_id()}")
         await append(log, event("a"))
@@ -76,7 +77,7 @@ async def test_a_log_that_is_dropped_without_being_closed_ends_its_connection(se
 
 
 @pytest.mark.slow
-async def test_many_may_open_a_log_that_is_not_there_yet(servers: SharedServers) -> None:
+async def test_many_may_create_a_log_at_once(servers: SharedServers) -> None:
     for _ in range(10):
         prefix = f"test-{fresh_id()}"
         async with AsyncExitStack() as stack:
@@ -88,9 +89,7 @@ async def test_many_may_open_a_log_that_is_not_there_yet(servers: SharedServers)
 
 
 @pytest.mark.slow
-async def test_a_log_is_opened_that_takes_longer_to_read_than_a_call_may_wait(
-    servers: SharedServers, monkeypatch: Any
-) -> None:
+async def test_reading_a_log_may_take_longer_than_the_timeout(servers: SharedServers, monkeypatch: Any) -> None:
     prefix, messages = f"test-{fresh_id()}", 40
     settings = RabbitMQSettings(servers.url("rabbitmq"), prefix, timeout=2.0)
     async with await open_log(servers.url("rabbitmq"), prefix) as log:
@@ -98,7 +97,7 @@ async def test_a_log_is_opened_that_takes_longer_to_read_than_a_call_may_wait(
             await append(log, event(f"e{number}"))
     fold = LogFold.fold
 
-    def fold_slowly(self: LogFold, message: Message, is_live: bool) -> Folded:
+    def fold_slowly(self: LogFold, message: Message, is_live: bool) -> FoldResult:
         time.sleep(2 * settings.timeout / messages)
         return fold(self, message, is_live)
 
@@ -109,7 +108,7 @@ async def test_a_log_is_opened_that_takes_longer_to_read_than_a_call_may_wait(
 
 
 @pytest.mark.slow
-async def test_a_server_that_is_slow_to_connect_is_waited_for_while_that_comes_on(
+async def test_a_slow_connection_may_take_longer_than_the_timeout_if_it_progresses(
     servers: SharedServers, monkeypatch: Any
 ) -> None:
     settings = RabbitMQSettings(servers.url("rabbitmq"), f"test-{fresh_id()}", timeout=4.0)
@@ -125,9 +124,7 @@ async def test_a_server_that_is_slow_to_connect_is_waited_for_while_that_comes_o
 
 
 @pytest.mark.slow
-async def test_a_server_that_always_comes_as_far_is_not_waited_for_longer(
-    servers: SharedServers, monkeypatch: Any
-) -> None:
+async def test_a_connection_without_progress_times_out(servers: SharedServers, monkeypatch: Any) -> None:
     settings = RabbitMQSettings(servers.url("rabbitmq"), f"test-{fresh_id()}", timeout=1.0)
 
     async def refuse(*_: Any, **__: Any) -> None:
@@ -160,24 +157,24 @@ def test_a_loop_may_end_before_its_log_is_closed(run: Callable[..., None], serve
     assert asyncio.run(read())
 
 
-async def close_that_waits_on() -> None:
-    """As that of aio-pika, which waits again when it is cancelled."""
+async def stubborn_close() -> None:
+    """Like aio-pika's close, which waits again when it is cancelled."""
     try:
         await asyncio.Event().wait()
     finally:
         await asyncio.Event().wait()
 
 
-async def test_nothing_is_left_of_a_close_that_was_given_up() -> None:
+async def test_an_abandoned_close_leaves_no_task() -> None:
     before = asyncio.all_tasks()
-    await give_up(close_that_waits_on(), 0.0)
+    await close_within(stubborn_close(), 0.0)
     await wait_until(lambda: asyncio.all_tasks() == before)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_a_loop_ends_while_a_connection_is_being_closed(steps: int) -> None:
     async def leave() -> asyncio.Task[None]:
-        closing = asyncio.create_task(give_up(close_that_waits_on(), PATIENCE))
+        closing = asyncio.create_task(close_within(stubborn_close(), PATIENCE))
         for _ in range(steps):
             await asyncio.sleep(0)
         return closing

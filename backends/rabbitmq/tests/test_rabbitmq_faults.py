@@ -1,4 +1,4 @@
-"""A server that is stopped, killed, paused or cut off: nothing acknowledged is lost, or there twice."""
+"""The server is stopped, killed, paused or cut off: no acknowledged entry is lost or stored twice."""
 
 import asyncio
 import logging
@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from aiormq.abc import AbstractChannel
 from trigger_engine_rabbitmq import driver
-from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
+from trigger_engine_rabbitmq.backend import RabbitMQTrigger
+from trigger_engine_rabbitmq.settings import RabbitMQSettings
 
 from tests.support.servers.private_server import HOST, free_port
 from tests.support.servers.proxy import proxied
@@ -18,13 +19,11 @@ from tests.support.servers.rabbitmq_servers import RabbitMQServer
 from tests.support.servers.rabbitmq_streams import delete_stream, publish
 from tests.support.servers.shared import SharedServers
 from tests.support.waiting import wait_until
-from trigger_engine.entries.facts import Started
+from trigger_engine.backend import EventLog, Started, fresh_id
 from trigger_engine.errors import BackendUnavailable, ConfigError, LogReplaced, SerializationError
-from trigger_engine.log.contract import EventLog
-from trigger_engine.log.fresh import fresh_id
-from trigger_engine.testing.conformance.claiming import claim
-from trigger_engine.testing.conformance.harness import append, ids, read_all
-from trigger_engine.testing.conformance.sample_entries import event, registration
+from trigger_engine.testing.conformance._claiming import claim
+from trigger_engine.testing.conformance._harness import append, ids, read_all
+from trigger_engine.testing.conformance._sample_entries import event, registration
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 Operate = Callable[[Callable[[], object]], Awaitable[object]]
@@ -35,10 +34,10 @@ async def open_log(url: str, *, timeout: float = 60.0, prefix: str | None = None
     return await RabbitMQTrigger(settings, app_id="shop").open(clock=time.time)
 
 
-async def test_what_was_acknowledged_outlives_a_kill(server: RabbitMQServer, operate: Operate) -> None:
+async def test_acknowledged_entries_survive_a_server_kill(server: RabbitMQServer, operate: Operate) -> None:
     acknowledged: list[str] = []
 
-    async def append_for_ever(log: EventLog, name: str) -> None:
+    async def append_forever(log: EventLog, name: str) -> None:
         for number in range(100_000):
             await append(log, event(f"{name}-{number}"))
             acknowledged.append(f"{name}-{number}")
@@ -46,7 +45,7 @@ async def test_what_was_acknowledged_outlives_a_kill(server: RabbitMQServer, ope
     prefix = f"test-{fresh_id()}"
     async with await open_log(server.url, prefix=prefix) as log:
         waiting = asyncio.create_task(log.follow(await log.tail(), wait=60))
-        writers = [asyncio.create_task(append_for_ever(log, name)) for name in "abc"]
+        writers = [asyncio.create_task(append_forever(log, name)) for name in "abc"]
         await wait_until(lambda: len(acknowledged) > 100)
         await operate(server.kill)
         before = len(acknowledged)
@@ -64,7 +63,7 @@ async def test_what_was_acknowledged_outlives_a_kill(server: RabbitMQServer, ope
 
 
 @pytest.mark.parametrize("fault", ["swallow_answers", "halve_requests"])
-async def test_an_append_that_is_cut_off_is_completed_once(fault: str, servers: SharedServers) -> None:
+async def test_an_interrupted_append_is_completed_once(fault: str, servers: SharedServers) -> None:
     async with proxied(servers.url("rabbitmq")) as proxy:
         async with await open_log(proxy.url, prefix=f"test-{fresh_id()}") as log:
             await append(log, event("a"))
@@ -74,12 +73,12 @@ async def test_an_append_that_is_cut_off_is_completed_once(fault: str, servers: 
         assert proxy.cuts >= 3
 
 
-async def test_a_connection_that_is_lost_is_one_line(
+async def test_a_lost_connection_is_logged_in_one_line(
     server: RabbitMQServer, operate: Operate, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with await open_log(server.url) as log:
         await operate(server.stop)
-        await wait_until(lambda: "was given up, another one is made" in caplog.text)
+        await wait_until(lambda: "reconnecting" in caplog.text)
         await operate(server.start)
         await append(log, event("a"))
     (record,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
@@ -88,7 +87,7 @@ async def test_a_connection_that_is_lost_is_one_line(
     assert "shutdown" in record.message
 
 
-async def test_a_server_that_hangs_is_told_within_the_time_and_used_again(server: RabbitMQServer) -> None:
+async def test_a_hanging_server_raises_within_the_timeout_and_is_used_again(server: RabbitMQServer) -> None:
     async with await open_log(server.url, timeout=3) as log:
         server.pause()
         try:
@@ -100,15 +99,15 @@ async def test_a_server_that_hangs_is_told_within_the_time_and_used_again(server
         assert (await ids(log))[-1] == "b"
 
 
-async def test_a_wrong_password_is_told(servers: SharedServers) -> None:
+async def test_a_wrong_password_is_a_config_error(servers: SharedServers) -> None:
     url = servers.url("rabbitmq").replace("guest:guest", "guest:wrong")
     with pytest.raises(ConfigError, match="user and password"):
         await open_log(url)
 
 
-async def test_a_user_that_may_read_and_not_write_is_told(servers: SharedServers, monkeypatch: Any) -> None:
+async def test_a_user_without_write_permission_is_a_config_error(servers: SharedServers, monkeypatch: Any) -> None:
     async def publish(channel: AbstractChannel, name: str, body: bytes) -> None:
-        # Nobody may write there, and a server says it as it does of any other exchange.
+        # Nobody may write to this exchange; the server reports it as for any other one.
         await channel.basic_publish(body, exchange="amq.rabbitmq.trace", routing_key=name)
 
     monkeypatch.setattr(driver, "publish", publish)
@@ -116,7 +115,7 @@ async def test_a_user_that_may_read_and_not_write_is_told(servers: SharedServers
         await open_log(servers.url("rabbitmq"))
 
 
-async def test_a_stream_that_is_deleted_is_another_log(servers: SharedServers) -> None:
+async def test_a_deleted_stream_is_a_replaced_log(servers: SharedServers) -> None:
     url, prefix = servers.url("rabbitmq"), f"test-{fresh_id()}"
     async with await open_log(url, prefix=prefix) as log:
         await append(log, event("a"))
@@ -131,7 +130,7 @@ async def test_a_stream_that_is_deleted_is_another_log(servers: SharedServers) -
             await log.follow(read)
 
 
-async def test_a_stream_that_is_replaced_while_nobody_is_connected_is_another_log(servers: SharedServers) -> None:
+async def test_a_stream_replaced_while_disconnected_is_a_replaced_log(servers: SharedServers) -> None:
     url, prefix = servers.url("rabbitmq"), f"test-{fresh_id()}"
     async with proxied(url) as proxy, await open_log(proxy.url, prefix=prefix) as log:
         await append(log, event("a"))
@@ -147,7 +146,7 @@ async def test_a_stream_that_is_replaced_while_nobody_is_connected_is_another_lo
         assert await ids(log) == [f"b{number}" for number in range(20)]
 
 
-async def test_leases_outlive_the_deletion_of_the_log_and_are_free_after_that_of_their_own_stream(
+async def test_leases_survive_the_deletion_of_the_log_but_not_of_their_own_stream(
     servers: SharedServers,
 ) -> None:
     url, prefix = servers.url("rabbitmq"), f"test-{fresh_id()}"
@@ -160,18 +159,18 @@ async def test_leases_outlive_the_deletion_of_the_log_and_are_free_after_that_of
         await wait_until(lambda: log.acquire("match", "runner-2", ttl=60))
 
 
-async def test_a_lease_that_was_taken_before_the_log_was_opened_is_as_old_as_it_says(servers: SharedServers) -> None:
+async def test_a_lease_taken_before_opening_expires_by_its_own_time(servers: SharedServers) -> None:
     url, prefix = servers.url("rabbitmq"), f"test-{fresh_id()}"
     async with await open_log(url, prefix=prefix) as log:
         assert await log.acquire("match", "runner-1", ttl=60)
         assert await log.acquire("cron", "runner-1", ttl=0.2)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # It expires by the time that passes.
         async with await open_log(url, prefix=prefix) as other:
             assert not await other.acquire("match", "runner-2", ttl=60)
             assert await other.acquire("cron", "runner-2", ttl=60)
 
 
-async def test_a_clock_that_is_ahead_takes_no_lease_away(servers: SharedServers, monkeypatch: Any) -> None:
+async def test_a_fast_clock_does_not_take_over_leases(servers: SharedServers, monkeypatch: Any) -> None:
     url, prefix = servers.url("rabbitmq"), f"test-{fresh_id()}"
     async with await open_log(url, prefix=prefix) as ahead, await open_log(url, prefix=prefix) as log:
         now = time.time()
@@ -182,7 +181,7 @@ async def test_a_clock_that_is_ahead_takes_no_lease_away(servers: SharedServers,
 
 
 @pytest.mark.parametrize("body", [b"\x02of a newer version", b"\x01nonsense", b""], ids=["newer", "damaged", "empty"])
-async def test_what_cannot_be_read_stops_all_before_they_disagree(body: bytes, servers: SharedServers) -> None:
+async def test_an_unreadable_message_stops_all_processes(body: bytes, servers: SharedServers) -> None:
     url, prefix = servers.url("rabbitmq"), f"test-{fresh_id()}"
     async with await open_log(url, prefix=prefix) as log:
         await append(log, event("a"))
@@ -194,7 +193,7 @@ async def test_what_cannot_be_read_stops_all_before_they_disagree(body: bytes, s
         await open_log(url, prefix=prefix)
 
 
-async def test_many_runners_share_the_work_and_none_is_given_twice(servers: SharedServers) -> None:
+async def test_many_runners_share_the_work_without_duplicates(servers: SharedServers) -> None:
     url, prefix = servers.url("rabbitmq"), f"test-{fresh_id()}"
     async with AsyncExitStack() as stack:
         logs = [await stack.enter_async_context(await open_log(url, prefix=prefix)) for _ in range(5)]
@@ -213,9 +212,7 @@ async def test_many_runners_share_the_work_and_none_is_given_twice(servers: Shar
         assert len({entry.invocation_id for entry in held}) == len(held) == 100
 
 
-async def test_a_server_that_stays_away_is_told_with_its_host_and_port(
-    server: RabbitMQServer, operate: Operate
-) -> None:
+async def test_error_names_host_and_port_of_an_unreachable_server(server: RabbitMQServer, operate: Operate) -> None:
     async with await open_log(server.url) as log:
         await append(log, event("a"))
     async with await open_log(server.url, timeout=3) as log:

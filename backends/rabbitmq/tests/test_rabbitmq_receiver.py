@@ -1,12 +1,12 @@
-"""What is read is acknowledged, many messages at once: else the server stops sending, or closes the channel."""
+"""Messages are acknowledged many at once: otherwise the server stops sending, or closes the channel."""
 
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from aiormq.abc import AbstractChannel, DeliveredMessage
-from trigger_engine_rabbitmq import receiver as receiving
-from trigger_engine_rabbitmq.receiver import ACKNOWLEDGED_AT_ONCE, Receiver
+from trigger_engine_rabbitmq import receiver as receiver_module
+from trigger_engine_rabbitmq.receiver import ACKNOWLEDGE_COUNT, Receiver
 from trigger_engine_rabbitmq.stream import Stream
 
 from tests.support.waiting import wait_until
@@ -31,19 +31,19 @@ def message(number: int) -> DeliveredMessage:
     )
 
 
-@pytest.mark.parametrize("after", [0, 1, ACKNOWLEDGED_AT_ONCE - 1])
-async def test_all_that_was_read_is_acknowledged(after: int, monkeypatch: Any) -> None:
-    monkeypatch.setattr(receiving, "ACKNOWLEDGED_AFTER", 0.0)
+@pytest.mark.parametrize("after", [0, 1, ACKNOWLEDGE_COUNT - 1])
+async def test_every_message_is_acknowledged(after: int, monkeypatch: Any) -> None:
+    monkeypatch.setattr(receiver_module, "ACKNOWLEDGE_SECONDS", 0.0)
     read: list[int] = []
     stream = SimpleNamespace(receive=lambda offset, _: read.append(offset))
     channel = Channel()
     receiver = Receiver(cast(Stream, stream), cast(AbstractChannel, channel), lambda exc=None: None)
-    count = 2 * ACKNOWLEDGED_AT_ONCE + after
+    count = 2 * ACKNOWLEDGE_COUNT + after
     for number in range(1, count + 1):
         await receiver.receive(message(number))
     await wait_until(lambda: channel.acknowledged[-1:] == [count])
     assert read == list(range(1, count + 1))
-    assert channel.acknowledged == sorted({ACKNOWLEDGED_AT_ONCE, 2 * ACKNOWLEDGED_AT_ONCE, count})
-    # Later ones are not forgotten either.
+    assert channel.acknowledged == sorted({ACKNOWLEDGE_COUNT, 2 * ACKNOWLEDGE_COUNT, count})
+    # Later messages are acknowledged, too.
     await receiver.receive(message(count + 1))
     await wait_until(lambda: channel.acknowledged[-1] == count + 1)

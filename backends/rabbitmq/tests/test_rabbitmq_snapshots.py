@@ -1,4 +1,4 @@
-"""A log that is read from its middle: snapshots stand for what is gone."""
+"""A log that is read from its middle: snapshots replace dropped messages."""
 
 import asyncio
 import itertools
@@ -26,14 +26,13 @@ from trigger_engine_rabbitmq.messages import (
 from trigger_engine_rabbitmq.snapshots import copy_of
 from trigger_engine_rabbitmq.stream import StreamReplaced
 
-from trigger_engine.entries.facts import AnyEntry
+from trigger_engine.backend import AnyEntry, start_entry
 from trigger_engine.errors import BackendUnavailable, ConfigError
-from trigger_engine.log.claims import started
-from trigger_engine.testing.conformance.sample_entries import (
+from trigger_engine.testing.conformance._sample_entries import (
     elected,
+    evaluated,
     event,
     fired,
-    judged,
     registration,
     retried,
     succeeded,
@@ -41,7 +40,7 @@ from trigger_engine.testing.conformance.sample_entries import (
 
 
 class Written:
-    """A stream's messages, written by one process."""
+    """A stream of messages, written by one process."""
 
     def __init__(self) -> None:
         self.fold = LogFold("here")
@@ -57,7 +56,7 @@ class Written:
         self.stream.receive(len(self.bodies) - 1, body)
 
     def snapshot(self, key: str = "s1", *, chunk_bytes: int = 1000, is_torn: bool = False) -> int:
-        """Writes one, or all but its last chunk, and returns its place."""
+        """Writes a snapshot, or all but its last chunk, and returns its offset."""
         place = len(self.bodies)
         self.write(SnapshotBegun(key))
         data = data_of(self.fold)
@@ -72,7 +71,7 @@ def data_of(fold: LogFold) -> bytes:
 
 
 def read_from(bodies: list[bytes], first: int, *, hint: int = 0) -> tuple[LogFold, LogStream]:
-    """A process that has read all from an offset on."""
+    """A process that has read everything from an offset on."""
     fold = LogFold("here")
     stream = LogStream("shop.log", {}, fold=fold, hint=lambda: hint)
     for offset, body in enumerate(bodies[first:], first):
@@ -107,7 +106,7 @@ def take(log: Written, step: Step, count: int) -> None:
         case "register":
             log.write(encode_parts([(registration(f"i{number}", not_before=value),)]))
         case "fire":
-            log.write(encode_parts([(fired(f"r{value}", number), judged(f"j{count}", number))]))
+            log.write(encode_parts([(fired(f"r{value}", number), evaluated(f"j{count}", number))]))
         case "elect":
             log.write(encode_parts([(elected(f"l{count}"),)]))
         case "clear":
@@ -116,7 +115,7 @@ def take(log: Written, step: Step, count: int) -> None:
             log.write(Trim(fold.tail(), value, number))
         case "save":
             at = max(min(value, fold.tail().position), fold.contents.trimmed)
-            log.write(Saved("match", number, fold.contents.bookmark(at), Chunks("k", 0, 1)))
+            log.write(Saved("match", number, fold.contents.cursor(at), Chunks("k", 0, 1)))
         case "snapshot":
             log.snapshot(f"s{count}", chunk_bytes=50 * number, is_torn=value)
         case "resend":
@@ -127,13 +126,13 @@ def take(log: Written, step: Step, count: int) -> None:
 
 def settle(log: Written, step: Step, count: int) -> None:
     kind, number, _ = step
-    found = [each for each in map(log.fold.invocation, sorted(log.fold.contents.standing.states)) if each is not None]
+    found = [each for each in map(log.fold.invocation, sorted(log.fold.contents.log_state.states)) if each is not None]
     if not found:
         return
     each = found[number % len(found)]
     match kind:
         case "start":
-            entry: AnyEntry = started(each.registration, each.state, runner_id="runner-1", now=float(count))
+            entry: AnyEntry = start_entry(each.registration, each.state, runner_id="runner-1", now=float(count))
         case "retry":
             entry = retried(each, 9.0)
         case _:
@@ -143,7 +142,7 @@ def settle(log: Written, step: Step, count: int) -> None:
 
 @given(STEPS, STEPS, st.data())
 @settings(max_examples=300)
-def test_who_joins_at_a_snapshot_comes_to_the_same_as_who_has_read_all(
+def test_joining_at_a_snapshot_gives_the_same_state_as_reading_everything(
     before: list[Step], after: list[Step], data: st.DataObject
 ) -> None:
     log = Written()
@@ -161,23 +160,23 @@ def test_who_joins_at_a_snapshot_comes_to_the_same_as_who_has_read_all(
     assert place <= stream.snapshots.newest == log.stream.snapshots.newest
     assert stream.snapshots.size == log.stream.snapshots.size
     assert stream.snapshots.bytes_since == log.stream.snapshots.bytes_since
-    tasks = {row.registration.task_id for row in fold.contents.rows.values()}
+    tasks = {each.task_id for each, _ in fold.contents.rows.values()}
     for now in (0.0, 100.0):
         assert fold.contents.queue.next_due() == log.fold.contents.queue.next_due()
         due, due_there = (each.contents.queue.take(now, tasks, [], 100) for each in (fold, log.fold))
         assert due == due_there
 
 
-def test_without_a_snapshot_a_log_that_has_lost_its_beginning_is_refused() -> None:
+def test_a_log_without_beginning_and_snapshot_is_refused() -> None:
     log = Written()
     log.write(encode_parts([(event("a"),)]))
     log.write(encode_parts([(event("b"),)]))
     log.snapshot(is_torn=True)
-    with pytest.raises(ConfigError, match=r"shop\.log has lost its first messages.*take away the policy"):
+    with pytest.raises(ConfigError, match=r"shop\.log has lost its first messages.*remove the policy"):
         read_to_its_end(log.bodies, 2)
 
 
-def test_a_hint_that_leads_nowhere_is_not_followed_again() -> None:
+def test_a_wrong_hint_is_not_followed_again() -> None:
     log = Written()
     for number in range(5):
         log.write(encode_parts([(event(f"e{number}"),)]))
@@ -185,7 +184,7 @@ def test_a_hint_that_leads_nowhere_is_not_followed_again() -> None:
         read_to_its_end(log.bodies, 3, hint=3)
 
 
-def test_what_stands_behind_a_gap_is_read_only_when_nothing_before_it_is_gone() -> None:
+def test_messages_after_a_gap_are_read_only_if_nothing_before_it_was_dropped() -> None:
     log = Written()
     for number in range(9):
         log.write(encode_parts([(event(f"e{number}"),)]))
@@ -200,17 +199,17 @@ def test_what_stands_behind_a_gap_is_read_only_when_nothing_before_it_is_gone() 
     in_loop(stream.reconnect)
     stream.receive(4, log.bodies[3])
     stream.receive(9, log.bodies[4])
-    assert [each.entry.id for each in fold.contents.entries] == [f"e{number}" for number in range(5)]
+    assert [each.id for each in fold.contents.entries] == [f"e{number}" for number in range(5)]
 
     with pytest.raises(StreamReplaced, match="may have dropped messages"):
         stream.receive(12, log.bodies[6])
     in_loop(stream.reconnect)
-    with pytest.raises(StreamReplaced, match="is another one"):
+    with pytest.raises(StreamReplaced, match="was replaced"):
         stream.receive(12, log.bodies[6])
     assert not fold.contents.entries
 
 
-async def test_who_joins_behind_its_own_call_is_told_that_the_outcome_is_gone() -> None:
+async def test_a_call_before_the_joined_snapshot_fails_with_a_lost_outcome() -> None:
     log = Written()
     fold = LogFold("here")
     stream = LogStream("shop.log", {}, fold=fold, hint=lambda: 0)
@@ -225,14 +224,14 @@ async def test_who_joins_behind_its_own_call_is_told_that_the_outcome_is_gone() 
     for offset, body in enumerate(log.bodies[place:], place):
         stream.receive(offset, body)
 
-    with pytest.raises(BackendUnavailable, match="outcome of this call went with it"):
+    with pytest.raises(BackendUnavailable, match="outcome of this call was lost"):
         await early
     assert [type(outcome).__name__ for outcome in await late] == ["Accepted"]
-    assert [each.entry.id for each in fold.contents.entries] == ["early", "late"]
+    assert [each.id for each in fold.contents.entries] == ["early", "late"]
 
 
 def read_to_its_end(bodies: list[bytes], first: int, *, hint: int = 0) -> None:
-    """As a connection does, which reads up to a message of its own."""
+    """Reads like a connection: up to its own barrier."""
 
     stream = LogStream("shop.log", {}, fold=LogFold("here"), hint=lambda: hint)
     in_loop(stream.reconnect)

@@ -1,24 +1,24 @@
-"""The stream of leases and heartbeats, which keeps the newest alone."""
+"""The stream of leases and heartbeats keeps only the newest ones."""
 
 import time
 from typing import Any
 
 import pytest
-from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
+from trigger_engine_rabbitmq.backend import RabbitMQTrigger
 from trigger_engine_rabbitmq.messages import Message
 from trigger_engine_rabbitmq.roles import RolesFold
+from trigger_engine_rabbitmq.settings import RabbitMQSettings
 
 from tests.support.servers.shared import SharedServers
-from trigger_engine.log.contract import EventLog
-from trigger_engine.log.fresh import fresh_id
-from trigger_engine.testing.conformance.sample_entries import runner_facts
+from trigger_engine.backend import EventLog, fresh_id
+from trigger_engine.testing.conformance._sample_entries import runner_facts
 
 WRITTEN = 150
 KILOBYTES_64 = "x" * 65_536
 
 
 @pytest.mark.servers
-async def test_opening_reads_the_newest_leases_and_heartbeats_alone(servers: SharedServers, monkeypatch: Any) -> None:
+async def test_opening_reads_only_the_newest_leases_and_heartbeats(servers: SharedServers, monkeypatch: Any) -> None:
     settings = RabbitMQSettings(servers.url("rabbitmq"), f"test-{fresh_id()}")
 
     async def open_log() -> EventLog:

@@ -1,55 +1,20 @@
-"""The backend for RabbitMQ 3.10 and newer: a stream is the log."""
+"""The backend for RabbitMQ 3.10 and newer: the log is a stream."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import msgspec
-from msgspec import Meta
-
-from trigger_engine.log.attempts import ServerTimeout
-from trigger_engine.log.contract import Backend, Check, Clock
-from trigger_engine.log.opening import opened
+from trigger_engine.backend import Backend, Check, Clock, open_or_close
+from trigger_engine_rabbitmq.settings import RabbitMQSettings
 from trigger_engine_rabbitmq.urls import shown
 
 if TYPE_CHECKING:
     from trigger_engine_rabbitmq.log import RabbitMQLog
 
 
-class RabbitMQSettings(msgspec.Struct, frozen=True):
-    """The section `rabbitmq`."""
-
-    url: Annotated[
-        str,
-        Meta(description="`amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://` (TLS), with the options of aio-pika"),
-    ] = "amqp://guest:guest@localhost:5672/"
-    stream_prefix: Annotated[
-        str,
-        Meta(
-            pattern=r"\A[^\s\x00-\x1f]+\Z",
-            max_length=100,
-            description="What the names of all streams begin with: `PREFIX.APP.log` and so on",
-        ),
-    ] = "trigger-engine"
-    max_length_bytes: Annotated[
-        int,
-        Meta(
-            ge=16 * 1024 * 1024,
-            le=1024**4,
-            description="How much of the log's stream the server keeps, fixed when the stream is made; what "
-            "retention keeps must fit into a quarter of it",
-            extra={"unit": "bytes"},
-        ),
-    ] = 2 * 1024**3
-    timeout: ServerTimeout = 10.0
-
-    def __post_init__(self) -> None:
-        shown(self.url)
-
-
 class RabbitMQTrigger(Backend):
-    """Keeps an app's data in streams of RabbitMQ, for the processes of many hosts."""
+    """Keeps an app's data in RabbitMQ streams, for processes on many hosts."""
 
     name = "RabbitMQTrigger"
     family = "RabbitMQ"
@@ -61,14 +26,14 @@ class RabbitMQTrigger(Backend):
         return f"{shown(self.settings.url)} (streams {self.settings.stream_prefix}.{self.app_id}.*)"
 
     async def open(self, *, clock: Clock) -> RabbitMQLog:
-        """Opens the log, and reads it. Raises BackendUnavailable when the server stays away, ConfigError."""
+        """Opens the log and reads it. Raises BackendUnavailable when the server cannot be used, ConfigError."""
         from trigger_engine_rabbitmq.log import RabbitMQLog
 
         log = RabbitMQLog(self.settings, app_id=self.app_id, location=self.location(), clock=clock)
-        return await opened(log, log.catch_up())
+        return await open_or_close(log, log.catch_up())
 
     async def check(self) -> list[Check]:
-        """What the server's settings put at risk, and how full the log is."""
+        """Findings about the server, and how full the log is."""
         from trigger_engine_rabbitmq.checks import check_server, check_size
 
         checks = await check_server(self.settings, location=self.location())

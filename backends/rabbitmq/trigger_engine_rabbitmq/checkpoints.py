@@ -1,4 +1,4 @@
-"""The bytes of checkpoints, in chunks, in a stream of their own; the log's stream says which of them count."""
+"""The bytes of checkpoints, in chunks in their own stream; the log's stream says which checkpoints are valid."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import msgspec
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import ChannelInvalidStateError
 
-from trigger_engine.log.fresh import fresh_id
+from trigger_engine.backend import fresh_id
 from trigger_engine_rabbitmq.messages import Chunks
-from trigger_engine_rabbitmq.probing import CLOSING_SECONDS, PERSISTENT, give_up, unless_closed
+from trigger_engine_rabbitmq.probing import CLOSING_SECONDS, PERSISTENT, close_within, unless_closed
 from trigger_engine_rabbitmq.receiver import offset_of, tag_of
 from trigger_engine_rabbitmq.server import Server
 
@@ -31,14 +31,14 @@ _decoder = msgspec.msgpack.Decoder(_Chunk)
 
 
 class ChunkStream:
-    """Where checkpoints' bytes are kept until the stream drops its oldest segments."""
+    """The stream of checkpoint chunks; the server drops its oldest segments."""
 
     def __init__(self, server: Server, name: str) -> None:
         self._server = server
         self._name = name
 
     async def store(self, data: bytes) -> Chunks:
-        """Raises BackendUnavailable, ConfigError."""
+        """Writes the chunks of a checkpoint. Raises BackendUnavailable, ConfigError."""
 
         async def attempt() -> Chunks:
             key = fresh_id()
@@ -47,22 +47,22 @@ class ChunkStream:
             first, _ = await self._read("next", key, len(bodies), publish=bodies)
             return Chunks(key, first, len(bodies))
 
-        found: Chunks = await self._server.insist(attempt)
+        found: Chunks = await self._server.retry(attempt)
         return found
 
     async def load(self, chunks: Chunks) -> bytes:
-        """Raises BackendUnavailable, ConfigError; also when the stream holds them no more."""
+        """Reads a checkpoint. Raises BackendUnavailable, also when the stream no longer has the chunks; ConfigError."""
 
         async def attempt() -> bytes:
             return (await self._read(chunks.offset, chunks.key, chunks.count))[1]
 
-        found: bytes = await self._server.insist(attempt)
+        found: bytes = await self._server.retry(attempt)
         return found
 
     async def _read(
         self, offset: int | str, key: str, count: int, *, publish: list[bytes] | None = None
     ) -> tuple[int, bytes]:
-        """The offset of the first chunk of a key, and all its data."""
+        """Publishes chunks if given, then reads all chunks of a key: the offset of the first, and the data."""
         channel = await self._server.channel()
         try:
             await channel.queue_declare(
@@ -92,4 +92,4 @@ class ChunkStream:
                 await channel.basic_publish(body, routing_key=self._name, properties=PERSISTENT, mandatory=True)
             return await unless_closed(first, channel), b"".join(found[number][1] for number in range(count))
         finally:
-            await give_up(channel.close(), CLOSING_SECONDS)
+            await close_within(channel.close(), CLOSING_SECONDS)

@@ -1,4 +1,4 @@
-"""How aio-pika and aiormq connect, write and close: with what they leave to do."""
+"""Connects, publishes and closes with aio-pika and aiormq, and works around their gaps."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ from aiormq.exceptions import (
 )
 
 from trigger_engine.errors import ConfigError
-from trigger_engine_rabbitmq.probing import CLOSING_SECONDS, PERSISTENT, give_up
+from trigger_engine_rabbitmq.probing import CLOSING_SECONDS, PERSISTENT, close_within
 
 REFUSED = (AuthenticationError, ProbableAuthenticationError, ChannelAccessRefused, ChannelPreconditionFailed)
 LOST = (AMQPError, OSError, TimeoutError, RuntimeError)
-_TOLD_HERE = ("error when creating transport", "Unexpected connection close", "Cancelling cause reader exited")
-# What failed is raised by whoever connects, or told in one line.
-logging.getLogger("aiormq.connection").addFilter(lambda record: not record.getMessage().startswith(_TOLD_HERE))
+_REPORTED_ELSEWHERE = ("error when creating transport", "Unexpected connection close", "Cancelling cause reader exited")
+# A failed connection is raised by the caller, or logged in one line.
+logging.getLogger("aiormq.connection").addFilter(lambda record: not record.getMessage().startswith(_REPORTED_ELSEWHERE))
 
 
-def refusal(exc: AMQPError, *, shown: str, location: str) -> ConfigError:
-    """What to raise for one of REFUSED."""
+def refusal_error(exc: AMQPError, *, shown: str, location: str) -> ConfigError:
+    """The error to raise for one of REFUSED."""
     if isinstance(exc, ChannelPreconditionFailed):
         return ConfigError(
-            f"{shown} has a stream of this name with other settings ({exc}): give max_length_bytes as it was when the "
-            "stream was made, or, when all work has ended, delete it"
+            f"{shown} has a stream of this name with other settings ({exc}): set max_length_bytes as it was when the "
+            "stream was created, or delete the stream when all work has ended"
         )
     return ConfigError(
         f"{shown} refuses this user ({exc}): correct user and password in url, or its rights, {location}"
     )
 
 
-async def connected(url: str, seconds: float) -> AbstractConnection:
+async def connect(url: str, seconds: float) -> AbstractConnection:
     """A new connection. Raises what aiormq raises, OSError, TimeoutError."""
     connection = Connection(make_url(url))
     connecting = asyncio.ensure_future(connection.connect(timeout=seconds))
     try:
         await asyncio.shield(connecting)
     except asyncio.CancelledError:
-        # In the middle of it aiormq leaves much behind.
+        # aiormq cleans up badly when it is cancelled while connecting.
         await asyncio.wait([connecting], timeout=CLOSING_SECONDS)
         connecting.cancel()
         await close_quietly(connection)
         raise
     except BaseException:
-        # Else it is closed by the garbage collector, which has no loop and warns.
+        # Otherwise the garbage collector closes it, without a loop and with a warning.
         await close_quietly(connection)
         raise
     return connection
 
 
 async def publish(channel: AbstractChannel, name: str, body: bytes) -> None:
-    """Sends a message to a stream; that it arrived is seen by reading it. Raises what aiormq raises."""
+    """Sends a message to a stream; reading it back shows that it arrived. Raises what aiormq raises."""
     await channel.basic_publish(body, routing_key=name, properties=PERSISTENT)
 
 
 async def close_quietly(connection: AbstractConnection, seconds: float = CLOSING_SECONDS) -> None:
-    """Closes a connection that may be lost, or whose server may hang."""
-    await give_up(connection.close(), seconds)
+    """Closes a connection that may be lost or may hang."""
+    await close_within(connection.close(), seconds)

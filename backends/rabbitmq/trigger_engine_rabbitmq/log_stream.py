@@ -1,4 +1,4 @@
-"""The log's stream: the server drops its oldest messages, and snapshots stand in it for what is gone."""
+"""The log's stream: the server drops its oldest messages, and snapshots in the stream replace them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from trigger_engine_rabbitmq.messages import Content, Message, SnapshotBegun, Sn
 from trigger_engine_rabbitmq.stream import Fold, Stream, StreamReplaced
 
 OVERHEAD_BYTES = 128
-"""What a server stores of a message beside its body, at most."""
-OUTCOME_IS_GONE = (
-    "the server could not be used for so long that the log was shortened meanwhile, and the outcome of this call went "
-    "with it: make the same call again"
+"""The most that a server stores for a message in addition to its body."""
+OUTCOME_IS_LOST = (
+    "the server could not be used for so long that the log was shortened meanwhile, and the outcome of this call was "
+    "lost: make the same call again"
 )
 
 
 class LogFolding(Fold, Protocol):
-    """A fold that can go on from a snapshot."""
+    """A fold that can continue from a snapshot."""
 
     def resume(self, snapshot: bytes) -> Numbers:
-        """Takes over a snapshot; returns the writers' numbers in it."""
+        """Continues from a snapshot; returns the writers' numbers in it."""
 
 
 @dataclass(slots=True)
-class _Begun:
-    """A snapshot of which some chunks were read. `read`: all bytes up to there."""
+class _Unfinished:
+    """A snapshot that is being read. `read`: the bytes of the stream up to its beginning."""
 
     offset: int
     read: int
@@ -39,39 +39,39 @@ class _Begun:
 class Snapshots:
     """The snapshots in a stream, as far as it was read.
 
-    `newest`: the offset for which the newest complete one holds, 0: there is none. `size`: its bytes. What stands in
-    the stream from `newest` on must stay there.
+    `newest`: the offset whose state the newest complete snapshot has, 0 for none. `size`: its bytes. The stream must
+    keep everything from `newest` on.
     """
 
     def __init__(self) -> None:
         self.newest = 0
         self.newest_key = ""
         self.size = 0
-        self._begun: dict[str, _Begun] = {}
+        self._unfinished: dict[str, _Unfinished] = {}
         self._read = 0
         self._read_before_newest = 0
 
     @property
     def bytes_since(self) -> int:
-        """The bytes of all that stands behind `newest`."""
+        """The bytes of all messages after `newest`."""
         return self._read - self._read_before_newest
 
-    def place_of(self, key: str) -> int | None:
-        """The offset at which a snapshot was begun; None when another one has been completed since, or none was."""
-        begun = self._begun.get(key)
+    def begun_at(self, key: str) -> int | None:
+        """The offset at which a snapshot began; None if it did not, or another one was completed since."""
+        begun = self._unfinished.get(key)
         return None if begun is None else begun.offset
 
     def note(self, offset: int, size: int, content: Content) -> None:
-        """The next message of the stream, and the size of its body."""
+        """Records the next message of the stream; `size`: of its body."""
         self._read += size + OVERHEAD_BYTES
         if isinstance(content, SnapshotBegun):
-            # One that was sent twice holds for its first place.
-            self._begun.setdefault(content.key, _Begun(offset, self._read))
+            # The first of resent messages counts.
+            self._unfinished.setdefault(content.key, _Unfinished(offset, self._read))
         elif isinstance(content, SnapshotChunk):
             self._note_chunk(content)
 
     def _note_chunk(self, chunk: SnapshotChunk) -> None:
-        begun = self._begun.get(chunk.key)
+        begun = self._unfinished.get(chunk.key)
         if begun is None or (chunk.begun_at, chunk.number) != (begun.offset, begun.chunks):
             return
         begun.chunks += 1
@@ -79,18 +79,18 @@ class Snapshots:
         if begun.chunks == chunk.count:
             self.newest, self.newest_key, self.size = begun.offset, chunk.key, begun.size
             self._read_before_newest = begun.read
-            self._begun = {key: each for key, each in self._begun.items() if each.offset > begun.offset}
+            self._unfinished = {key: each for key, each in self._unfinished.items() if each.offset > begun.offset}
 
 
 @dataclass(slots=True)
 class _Joining:
-    """A stream that is read from its middle: what was read since the first snapshot that began there."""
+    """A stream that is read from its middle: collects messages from the first snapshot on, until one is complete."""
 
     snapshots: Snapshots = field(default_factory=Snapshots)
     messages: list[tuple[int, bytes, Message]] = field(default_factory=list)
 
     def take(self, offset: int, body: bytes, message: Message) -> bytes | None:
-        """The next message; the bytes of a snapshot that it completes."""
+        """Adds the next message; returns the bytes of the snapshot that it completes, or None."""
         self.snapshots.note(offset, len(body), message.content)
         if self.messages or isinstance(message.content, SnapshotBegun):
             self.messages.append((offset, body, message))
@@ -107,9 +107,9 @@ class _Joining:
 
 
 class LogStream(Stream):
-    """A stream from which all follows, also what is gone: its fold begins with the first message, or a snapshot.
+    """A stream whose fold begins with the first message or with a snapshot, so dropped messages are not missed.
 
-    `hint` tells the place of a snapshot, or 0; whether there is one shows the stream itself.
+    `hint` returns the offset of a snapshot, or 0; only the stream itself shows whether there is one.
     """
 
     def __init__(self, name: str, arguments: Mapping[str, int], *, fold: LogFolding, hint: Callable[[], int]) -> None:
@@ -121,24 +121,24 @@ class LogStream(Stream):
         self._is_whole_until = 0
         self.snapshots = Snapshots()
 
-    def place(self) -> int:
+    def start_offset(self) -> int:
         if self.next == 0 and self._follows_hint:
             return self._hint()
-        return super().place()
+        return super().start_offset()
 
-    def ends_before_place(self) -> None:
+    def ends_before_start(self) -> None:
         self._follows_hint = False
-        self.start_anew()
+        self.start_over()
 
     def reconnect(self) -> int | str:
         self._joining = _Joining()
         return super().reconnect()
 
-    def start_anew(self) -> None:
+    def start_over(self) -> None:
         self.snapshots = Snapshots()
-        super().start_anew()
+        super().start_over()
 
-    def _goes_on(self, offset: int, body: bytes) -> bool:
+    def _continues(self, offset: int, body: bytes) -> bool:
         is_same = offset == self.next - 1 and body == self._last
         self._is_whole_until = self.next if is_same else 0
         return is_same
@@ -152,7 +152,7 @@ class LogStream(Stream):
             self._take(offset, body, message)
             return
         if self.next:
-            # If what stands before the gap is not there any more, what is missing may have stood behind it.
+            # If the message before the gap was dropped, messages after it may have been dropped, too.
             raise StreamReplaced(f"the stream {self.name} may have dropped messages that were not read yet")
         snapshot = self._joining.take(offset, body, message)
         if snapshot is not None:
@@ -170,12 +170,12 @@ class LogStream(Stream):
                 super()._take(offset, body, message)
 
     def _settle(self, folded: int) -> None:
-        """What this process wrote and the snapshot holds took effect; with what outcome, nobody can tell any more."""
+        """Fails the calls whose messages are in the snapshot: they took effect, but their outcomes are lost."""
         for number in [number for number in self._pending if number <= folded]:
             _, future = self._pending.pop(number)
             if not future.done():
-                future.set_exception(BackendUnavailable(OUTCOME_IS_GONE))
-                # Barriers of former connections have nobody who asks.
+                future.set_exception(BackendUnavailable(OUTCOME_IS_LOST))
+                # Nobody waits for the barriers of former connections.
                 future.exception()
 
     def _cannot_join(self) -> None:
@@ -183,6 +183,6 @@ class LogStream(Stream):
             self._follows_hint = False
             raise StreamReplaced(f"the stream {self.name} has no snapshot where one was expected")
         raise ConfigError(
-            f"the stream {self.name} has lost its first messages, and holds no snapshot of what they led to: take away "
-            "the policy that gives it a maximum length or age, and delete the stream to begin anew"
+            f"the stream {self.name} has lost its first messages, and has no snapshot that replaces them: remove the "
+            "policy that gives it a maximum length or age, and delete the stream to start over"
         )

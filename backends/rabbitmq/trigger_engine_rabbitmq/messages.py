@@ -1,4 +1,4 @@
-"""What the messages of the streams hold. Fields are only ever added at the end, with a default."""
+"""The messages in the streams. Fields may only be added at the end, with a default."""
 
 from __future__ import annotations
 
@@ -6,40 +6,38 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trigger_engine.entries.encoding import decode_entry, encode_entry
-from trigger_engine.entries.facts import Position
+from trigger_engine.backend import Cursor, Part, Position, RunnerFacts, decode_entry, encode_entry
 from trigger_engine.errors import SerializationError
-from trigger_engine.log.contract import Bookmark, Part, RunnerFacts
 
 VERSION = b"\x01"
 
 
 class Barrier(msgspec.Struct, frozen=True, array_like=True, tag="barrier"):
-    """Nothing: whoever reads it back has read what stood before it."""
+    """No content: a process that reads it back has read everything before it."""
 
 
 class Append(msgspec.Struct, frozen=True, array_like=True, tag="append"):
-    """Parts, each as its encoded entries."""
+    """Appends parts, each a list of encoded entries."""
 
     parts: list[list[bytes]]
 
 
 class Trim(msgspec.Struct, frozen=True, array_like=True, tag="trim"):
-    """Up to `limit` entries before a bookmark go."""
+    """Removes up to `limit` entries before a cursor."""
 
-    before: Bookmark
+    before: Cursor
     keys_before: float
     limit: int
 
 
 class Clear(msgspec.Struct, frozen=True, array_like=True, tag="clear"):
-    """Everything before this message goes; the log is `log_id` from here on."""
+    """Removes everything before this message; the log is `log_id` from here on."""
 
     log_id: str
 
 
 class Chunks(msgspec.Struct, frozen=True, array_like=True):
-    """Where a checkpoint's bytes are: `count` messages of one `key`, the first at `offset` of their stream."""
+    """Where a checkpoint's bytes are: `count` messages with this `key`, the first at `offset` of their stream."""
 
     key: str
     offset: int
@@ -47,22 +45,22 @@ class Chunks(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Saved(msgspec.Struct, frozen=True, array_like=True, tag="checkpoint"):
-    """A checkpoint whose bytes are already stored."""
+    """Saves a checkpoint whose bytes are already stored."""
 
     name: str
     term: Position
-    bookmark: Bookmark
+    cursor: Cursor
     chunks: Chunks
 
 
 class SnapshotBegun(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
-    """What the chunks of this key hold is what the log led to here."""
+    """The chunks with this key hold the state of the log at this message."""
 
     key: str
 
 
 class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, tag="snapshot-chunk"):
-    """The `number`-th of `count` parts of a snapshot, from 0; `begun_at`: the offset of its beginning."""
+    """The `number`-th of `count` chunks of a snapshot, from 0; `begun_at`: the offset of its `SnapshotBegun`."""
 
     key: str
     begun_at: int
@@ -72,7 +70,7 @@ class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, tag="snapshot-
 
 
 class Acquired(msgspec.Struct, frozen=True, array_like=True, tag="acquired"):
-    """An owner takes or keeps a lease. `grant`: the number of the owner in a row; `sent`: seconds since 1970."""
+    """An owner takes or keeps a lease. `grant`: counts the owners of the lease; `sent`: seconds since 1970 UTC."""
 
     name: str
     owner: str
@@ -82,16 +80,16 @@ class Acquired(msgspec.Struct, frozen=True, array_like=True, tag="acquired"):
 
 
 class Released(msgspec.Struct, frozen=True, array_like=True, tag="released"):
-    """An owner frees a lease; without a name everybody's are freed."""
+    """An owner frees a lease; without a name all leases are freed."""
 
     name: str | None = None
     owner: str = ""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
-    """A runner lives for `ttl` seconds more; `sent`: seconds since 1970.
+    """A runner is alive for `ttl` more seconds; `sent`: seconds since 1970 UTC.
 
-    `snapshot`: the offset of the newest snapshot in the log's stream that the runner knows, 0: none.
+    `snapshot`: the offset of the newest snapshot in the log's stream that the runner knows, 0 for none.
     """
 
     facts: RunnerFacts
@@ -101,7 +99,7 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
 
 
 class Left(msgspec.Struct, frozen=True, array_like=True, tag="left"):
-    """A runner stopped by itself."""
+    """A runner stopped cleanly."""
 
     runner_id: str
 
@@ -112,7 +110,7 @@ Content = (
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
-    """The writer's `number`-th message. `candidate`: the log's identity if no message stands before this one."""
+    """The writer's `number`-th message. `candidate`: the log's identity if this is the first message."""
 
     writer: str
     number: int
@@ -130,7 +128,7 @@ def encode_message(message: Message) -> bytes:
 
 
 def decode_message(body: bytes) -> Message:
-    """Raises SerializationError where it is damaged or of a newer version of this package."""
+    """Raises SerializationError when the message is damaged or of a newer version of this package."""
     try:
         if body[:1] != VERSION:
             raise msgspec.DecodeError(f"version {body[:1]!r}")
@@ -143,10 +141,10 @@ def decode_message(body: bytes) -> Message:
 
 
 def encode_parts(parts: Sequence[Part]) -> Append:
-    """Raises SerializationError where an entry cannot be encoded."""
+    """Raises SerializationError when an entry cannot be encoded."""
     return Append([[encode_entry(entry) for entry in part] for part in parts])
 
 
 def decode_parts(append: Append) -> list[Part]:
-    """Raises SerializationError where an entry is damaged or of a newer version."""
+    """Raises SerializationError when an entry is damaged or of a newer version."""
     return [tuple(map(decode_entry, part)) for part in append.parts]

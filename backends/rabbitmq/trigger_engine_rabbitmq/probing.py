@@ -1,4 +1,4 @@
-"""Where a stream ends now. RabbitMQ tells it only by a message that is written and read back."""
+"""Finds the end of a stream: RabbitMQ reveals it only by a message that is written and read back."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from aio_pika.abc import AbstractConnection
 from aiormq import spec
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
-from trigger_engine.log.fresh import fresh_id
+from trigger_engine.backend import fresh_id
 from trigger_engine_rabbitmq.messages import Barrier, Message, encode_message
 from trigger_engine_rabbitmq.receiver import offset_of
 
 CLOSING_SECONDS = 2.0
-"""Seconds that a server has to take part in the end of a connection or channel."""
+"""How many seconds a server has to confirm the close of a connection or channel."""
 
 PAUSE_SECONDS = 0.05
-"""Seconds after which what should have ended is cancelled again."""
+"""Seconds after which a task that ignored its cancellation is cancelled again."""
 
 PERSISTENT = spec.Basic.Properties(delivery_mode=2)
 
 
 async def offset_of_next_message(connection: AbstractConnection, name: str) -> int:
-    """Where a message stands that is written now. Raises what aiormq raises, ConnectionError."""
+    """The offset of a message that is written now. Raises what aiormq raises, ConnectionError."""
     body = encode_message(Message(fresh_id(), 1, fresh_id(), Barrier()))
     opened = await connection.channel(publisher_confirms=False)
     channel = await opened.get_underlay_channel()
@@ -39,31 +39,31 @@ async def offset_of_next_message(connection: AbstractConnection, name: str) -> i
         await channel.basic_publish(body, routing_key=name, properties=PERSISTENT)
         return await unless_closed(found, channel)
     finally:
-        await give_up(opened.close(), CLOSING_SECONDS)
+        await close_within(opened.close(), CLOSING_SECONDS)
 
 
-async def give_up(closing: Awaitable[object], seconds: float) -> None:
-    """Closes what may be lost already, or whose server may hang: it is not waited for longer than this."""
+async def close_within(closing: Awaitable[object], seconds: float) -> None:
+    """Awaits `closing` for at most `seconds`, then cancels it: the connection may be lost, or its server may hang."""
     task = asyncio.ensure_future(closing)
     task.add_done_callback(lambda task: task.cancelled() or task.exception())
     try:
-        # A timeout would have to cancel what may swallow that.
+        # Not `wait_for`: the task may swallow the cancellation.
         await asyncio.wait([task], timeout=seconds)
     except asyncio.CancelledError:
-        _end(task)
+        _cancel(task)
         raise
-    _end(task)
+    _cancel(task)
 
 
-def _end(task: asyncio.Future[object]) -> None:
-    """Cancels until that helps: a connection of aio-pika that is cancelled once waits on, and a loop for it."""
+def _cancel(task: asyncio.Future[object]) -> None:
+    """Cancels until the task ends: after one cancellation an aio-pika connection waits on, and with it the loop."""
     if not task.done():
         task.cancel()
-        task.get_loop().call_later(PAUSE_SECONDS, _end, task)
+        task.get_loop().call_later(PAUSE_SECONDS, _cancel, task)
 
 
 async def unless_closed(found: asyncio.Future[int], channel: AbstractChannel) -> int:
-    """The result of a future. Raises ConnectionError when the channel is closed before."""
+    """The result of a future. Raises ConnectionError when the channel is closed first."""
     await asyncio.wait([found, channel.closing], return_when=asyncio.FIRST_COMPLETED)
     if not found.done():
         raise ConnectionError("the channel was closed")

@@ -1,4 +1,4 @@
-"""The reading side of a stream on one connection: hands each message on, and acknowledges."""
+"""Reads a stream on one connection: passes each message on, and acknowledges it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from trigger_engine_rabbitmq.stream import Stream
 
 PREFETCH = 2_000
 """Messages that the server sends ahead of the acknowledgements."""
-ACKNOWLEDGED_AT_ONCE = 500
-ACKNOWLEDGED_AFTER = 5.0
-"""Seconds after which what was read is acknowledged in any case, else the server closes the channel some day."""
+ACKNOWLEDGE_COUNT = 500
+ACKNOWLEDGE_SECONDS = 5.0
+"""Seconds after which messages are acknowledged in any case: otherwise the server would close the channel."""
 
 
 class End(Protocol):
-    """Ends the connection, for a reason."""
+    """Ends the connection, with the error as the reason."""
 
     def __call__(self, exc: BaseException | None = None) -> None: ...
 
 
 class Receiver:
-    """Reads until something is wrong with a message; then nothing more of this connection counts."""
+    """Reads until a message cannot be processed; then ends the connection and ignores the rest."""
 
     def __init__(self, stream: Stream, channel: AbstractChannel, end: End) -> None:
         self._stream = stream
@@ -36,7 +36,7 @@ class Receiver:
         self._tasks: set[asyncio.Future[None]] = set()
 
     async def receive(self, message: DeliveredMessage) -> None:
-        """The next message."""
+        """Processes the next message."""
         if self._ended:
             return
         try:
@@ -47,11 +47,11 @@ class Receiver:
             return
         self._tag = tag_of(message)
         self._unacknowledged += 1
-        if self._unacknowledged >= ACKNOWLEDGED_AT_ONCE:
+        if self._unacknowledged >= ACKNOWLEDGE_COUNT:
             self._acknowledge()
         elif self._timer is None:
-            # Not one for each message: they come in thousands.
-            self._timer = asyncio.get_running_loop().call_later(ACKNOWLEDGED_AFTER, self._acknowledge_rest)
+            # One timer for many messages: they come in thousands.
+            self._timer = asyncio.get_running_loop().call_later(ACKNOWLEDGE_SECONDS, self._acknowledge_rest)
 
     def _acknowledge_rest(self) -> None:
         self._timer = None
@@ -68,15 +68,15 @@ class Receiver:
     def _acknowledged(self, task: asyncio.Future[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            # That the channel was closed meanwhile is told elsewhere.
+            # A closed channel is reported elsewhere.
             task.exception()
 
 
 def offset_of(message: DeliveredMessage) -> int:
-    """Where a message stands in its stream."""
+    """The offset of a message in its stream."""
     return cast(int, (message.header.properties.headers or {})["x-stream-offset"])
 
 
 def tag_of(message: DeliveredMessage) -> int:
-    """What acknowledges a message."""
+    """The tag that acknowledges a message."""
     return cast(int, message.delivery.delivery_tag)  # type: ignore[union-attr]

@@ -1,16 +1,16 @@
-"""Leases and heartbeats, folded from their own stream; each process judges by its own clock when they are over."""
+"""Leases and heartbeats, folded from their own stream; each process decides by its own clock when they expire."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 
-from trigger_engine.log.contract import RunnerFacts, RunnerRow
+from trigger_engine.backend import RunnerFacts, RunnerRow
 from trigger_engine_rabbitmq.fold import Numbers
 from trigger_engine_rabbitmq.messages import Acquired, Heartbeat, Left, Message, Released
 
 LOST_RUNNERS_KEPT = 86_400.0
-"""Seconds for which a runner stays listed after its heartbeat has expired."""
+"""How many seconds a runner stays listed after its heartbeat has expired."""
 
 
 @dataclass(slots=True)
@@ -28,35 +28,38 @@ class _Runner:
 
 
 class RolesFold:
-    """Who leads, and who is alive.
+    """The leases and runners of one app.
 
-    Which of several takers has a lease is decided by the order of the stream: each taker names the number of its
-    grant, one more than that of the grant which is over by its clock, and the first with a number has it.
+    The order of the stream decides between several processes that want a lease: each names a grant number, one more
+    than that of the grant that has expired by its clock, and the first message with a number wins.
     """
 
     def __init__(self) -> None:
         self.begin()
 
     def begin(self) -> None:
-        """Forgets everything: the stream is another one."""
+        """Starts over: the stream was replaced."""
         self._leases: dict[str, _Lease] = {}
         self._runners: dict[str, _Runner] = {}
         self._numbers = Numbers()
         self._snapshot = 0
 
     def newest_snapshot(self) -> int:
-        """The offset in the log's stream of the snapshot that the newest heartbeat tells of; 0: of none."""
+        """The offset in the log's stream of the snapshot that the newest heartbeat names, 0 for none."""
         return self._snapshot
 
     def fold(self, message: Message, is_live: bool) -> bool | None:
-        """Folds the next message; whether a lease was acquired. A live one is new, others are as old as they say."""
+        """Folds the next message; returns whether a lease was acquired.
+
+        A live message is new; others are as old as their time says.
+        """
         if not self._numbers.is_new(message):
             return None
         match message.content:
             case Acquired() as content:
                 return self._acquire(content, is_live)
             case Released(name, owner):
-                for lease in self._leases.values() if name is None else self._of(name, owner):
+                for lease in self._leases.values() if name is None else self._leases_of(name, owner):
                     lease.expires = 0.0
             case Heartbeat(facts, ttl, sent, snapshot):
                 self._snapshot = snapshot
@@ -68,7 +71,7 @@ class RolesFold:
         return None
 
     def next_grant(self, name: str, owner: str) -> int | None:
-        """The number by which this owner may take or keep a lease; None while another one has it."""
+        """The grant number with which this owner may take or keep a lease; None while another owner has it."""
         lease = self._leases.get(name)
         if lease is None:
             return 1
@@ -77,7 +80,7 @@ class RolesFold:
         return None if lease.expires > time.monotonic() else lease.grant + 1
 
     def rows(self) -> list[RunnerRow]:
-        """Every runner that is kept."""
+        """Every runner with a row."""
         now = time.monotonic()
         for runner_id, runner in list(self._runners.items()):
             if runner.expires + LOST_RUNNERS_KEPT < now:
@@ -94,7 +97,7 @@ class RolesFold:
         self._leases[content.name] = _Lease(content.owner, content.grant, expires)
         return True
 
-    def _of(self, name: str, owner: str) -> list[_Lease]:
+    def _leases_of(self, name: str, owner: str) -> list[_Lease]:
         lease = self._leases.get(name)
         return [lease] if lease is not None and lease.owner == owner else []
 

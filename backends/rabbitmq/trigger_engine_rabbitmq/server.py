@@ -1,4 +1,4 @@
-"""The connection of one open log: made anew whenever it is lost, until the log is closed."""
+"""The connection of one open log: reconnects whenever it is lost, until the log is closed."""
 
 from __future__ import annotations
 
@@ -15,22 +15,20 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
+from trigger_engine.backend import Backoff, SingleFlight, log_closed_error, unavailable_error
 from trigger_engine.errors import BackendUnavailable, TriggerEngineError
-from trigger_engine.log.attempts import FIRST_PAUSE, LONGEST_PAUSE, Pauses, unavailable
-from trigger_engine.log.opening import log_closed
-from trigger_engine.log.shared_look import SharedLook
 from trigger_engine_rabbitmq import driver
-from trigger_engine_rabbitmq.driver import LOST, REFUSED, close_quietly, connected, refusal
+from trigger_engine_rabbitmq.driver import LOST, REFUSED, close_quietly, connect, refusal_error
 from trigger_engine_rabbitmq.messages import Barrier, Content
 from trigger_engine_rabbitmq.probing import CLOSING_SECONDS, offset_of_next_message
 from trigger_engine_rabbitmq.receiver import PREFETCH, End, Receiver
 from trigger_engine_rabbitmq.stream import Stream, StreamReplaced
 
 LONGEST_STEP = 10.0
-"""Seconds after which a connection, or its reading of a stream, is not waited for, but made anew."""
+"""How many seconds connecting, or subscribing to a stream, may take before another attempt."""
 
 LAST_SECONDS = 0.1
-"""Seconds that a server has to take part in the end of a connection, also when the loop itself ends."""
+"""How many seconds a server has to confirm the close of a connection when the loop ends."""
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +50,12 @@ class Server:
         self._refusal: TriggerEngineError | None = None
         self._closed = False
         self._waiting: set[asyncio.Future[Any]] = set()
-        self._barriers = {stream.name: SharedLook(partial(self.write, stream, Barrier())) for stream in streams}
+        self._barriers = {stream.name: SingleFlight(partial(self.write, stream, Barrier())) for stream in streams}
         self._connection: AbstractConnection | None = None
         self._task = asyncio.create_task(self._keep_connected(), name="trigger-engine rabbitmq")
 
     async def write(self, stream: Stream, content: Content) -> Any:
-        """Writes a message and returns what it led to. Raises BackendUnavailable, ConfigError."""
+        """Writes a message and returns the fold's result for it. Raises BackendUnavailable, ConfigError."""
         self.check()
         number, future = stream.write(content)
         self._waiting.add(future)
@@ -70,47 +68,47 @@ class Server:
             self._steps = 0
             return future.result()
         stream.withdraw(number)
-        # A server that hangs gets another chance, by another connection.
+        # The server may hang: try another connection.
         self._lost.set()
         raise self.unavailable()
 
     async def _wait_for(self, future: asyncio.Future[Any], stream: Stream) -> None:
-        """Gives up when nothing new was read for as long as a call may wait: before it much may have to be read.
+        """Gives up when nothing new was read for as long as a call may wait: the log may have to be read first.
 
-        A server that is slow to connect is waited for, too, as long as that comes on.
+        Also waits for a slow connection, as long as it makes progress.
         """
-        begun = time.monotonic()
-        while (left := max(begun, stream.read_at, self._answered_at) + self._seconds - time.monotonic()) > 0:
+        began = time.monotonic()
+        while (left := max(began, stream.read_at, self._answered_at) + self._seconds - time.monotonic()) > 0:
             done, _ = await asyncio.wait([future], timeout=left)
             if done:
                 return
 
     async def sync(self, *streams: Stream) -> None:
-        """Returns when everything was read that stood in the streams when this was called. Calls share one message."""
+        """Returns when everything written to the streams before this call was read. Calls share one message."""
         for stream in streams:
-            await self._barriers[stream.name].take()
+            await self._barriers[stream.name].run()
 
     def check(self) -> None:
-        """Raises what keeps the log from being used at all."""
+        """Raises if the log was closed or the server refused it."""
         if self._closed:
-            raise log_closed(self._location)
+            raise log_closed_error(self._location)
         if self._refusal is not None:
             raise self._refusal
 
     def unavailable(self) -> BackendUnavailable:
-        """What to raise when the time is up."""
-        return unavailable(self._shown, self._location, self._seconds, self._cause)
+        """The error to raise when the time is up."""
+        return unavailable_error(self._shown, self._location, self._seconds, self._cause)
 
     async def channel(self) -> AbstractChannel:
-        """A channel of its own on the connection, for the caller to close. Raises what aiormq raises."""
+        """A new channel on the connection; the caller closes it. Raises what aiormq raises."""
         self.check()
         if self._connection is None:
             raise ConnectionError("not connected")
         channel = await self._connection.channel(publisher_confirms=True)
         return await channel.get_underlay_channel()
 
-    async def insist(self, attempt: Any) -> Any:
-        """What `attempt` returns, made again while connections break. Raises BackendUnavailable, ConfigError."""
+    async def retry(self, attempt: Any) -> Any:
+        """The result of `attempt`, which is retried while connections break. Raises BackendUnavailable, ConfigError."""
         deadline = self._loop.time() + self._seconds
         while True:
             self.check()
@@ -121,17 +119,17 @@ class Server:
                 if self._loop.time() >= deadline:
                     self._cause = self._cause or exc
                     raise self.unavailable() from exc
-                await asyncio.sleep(FIRST_PAUSE)
+                await asyncio.sleep(Backoff.SHORTEST_SECONDS)
 
     def abandon(self) -> None:
-        """Ends everything, from any thread, without a word: nobody can use it any more."""
+        """Silently ends the connection, from any thread, when nobody can use it any more."""
         self._closed = True
-        # A loop that is closed has ended the task.
+        # A closed loop has ended the task already.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._task.cancel)
 
     async def aclose(self) -> None:
-        """Ends everything; twice is harmless."""
+        """Closes the connection; closing twice is harmless."""
         self._closed = True
         for future in list(self._waiting):
             if not future.done():
@@ -142,8 +140,8 @@ class Server:
     async def _keep_connected(self) -> None:
         this = asyncio.current_task()
         assert this is not None
-        pauses = Pauses()
-        # aiormq swallows cancellations now and then: what was asked for is looked up.
+        backoff = Backoff()
+        # aiormq sometimes swallows cancellations, so ask the task.
         while not this.cancelling():
             began = self._loop.time()
             try:
@@ -151,21 +149,21 @@ class Server:
             except StreamReplaced:
                 continue
             except REFUSED as exc:
-                self._refuse(refusal(exc, shown=self._shown, location=self._location))
+                self._refuse(refusal_error(exc, shown=self._shown, location=self._location))
                 return
             except TriggerEngineError as exc:
                 self._refuse(exc)
                 return
             except asyncio.CancelledError as exc:
-                # aiormq cancels what waits on a connection that ends.
+                # aiormq cancels its waiters when a connection ends.
                 if this.cancelling():
                     raise
                 self._cause = exc
             except Exception as exc:
                 self._cause = exc
-            if self._loop.time() - began > LONGEST_PAUSE:
-                pauses.reset()
-            await asyncio.sleep(pauses.next())
+            if self._loop.time() - began > Backoff.LONGEST_SECONDS:
+                backoff.reset()
+            await asyncio.sleep(backoff.next())
 
     def _refuse(self, exc: TriggerEngineError) -> None:
         self._refusal = exc
@@ -174,10 +172,10 @@ class Server:
                 future.set_result(None)
 
     async def _connect(self, this: asyncio.Task[None]) -> None:
-        """One connection, from its beginning to its end."""
+        """Runs one connection from its beginning to its end."""
         self._lost.clear()
-        connection = await connected(self._url, min(self._seconds / 2, LONGEST_STEP))
-        self._taken(1)
+        connection = await connect(self._url, min(self._seconds / 2, LONGEST_STEP))
+        self._record_step(1)
         ended: asyncio.Future[Any] = self._loop.create_future()
 
         def end(exc: BaseException | None = None) -> None:
@@ -191,9 +189,9 @@ class Server:
             for step, stream in enumerate(self._streams, 2):
                 async with asyncio.timeout(min(self._seconds, LONGEST_STEP)):
                     channel = await self._subscribe(connection, stream, end)
-                self._taken(step)
+                self._record_step(step)
                 sending = asyncio.create_task(self._send(stream, channel, end))
-                # However it ends, also when aiormq cancels it.
+                # Also if aiormq cancels the task.
                 sending.add_done_callback(lambda _: end())
                 tasks.append(sending)
                 if this.cancelling():
@@ -207,7 +205,7 @@ class Server:
             await asyncio.wait({ended, lost}, return_when=asyncio.FIRST_COMPLETED)
             self._cause = ended.exception() if ended.done() else None
             if not self._closed and not isinstance(self._cause, TriggerEngineError):
-                self._tell_loss()
+                self._log_loss()
             if isinstance(self._cause, (StreamReplaced, TriggerEngineError, ChannelAccessRefused)):
                 raise self._cause
         finally:
@@ -217,16 +215,16 @@ class Server:
             if not ended.cancel():
                 ended.exception()
             await asyncio.gather(*tasks, return_exceptions=True)
-            # Where nobody has closed the log the loop ends, and with it what the connection needs for a farewell.
-            is_farewell = self._closed or not this.cancelling()
-            await close_quietly(connection, CLOSING_SECONDS if is_farewell else LAST_SECONDS)
+            # If the log was not closed the loop is ending, and a clean close would not complete.
+            is_orderly = self._closed or not this.cancelling()
+            await close_quietly(connection, CLOSING_SECONDS if is_orderly else LAST_SECONDS)
 
-    def _tell_loss(self) -> None:
+    def _log_loss(self) -> None:
         cause = "it does not answer" if self._cause is None else str(self._cause) or type(self._cause).__name__
-        logger.warning("the connection to %s was given up, another one is made: %s", self._shown, cause)
+        logger.warning("lost the connection to %s, reconnecting: %s", self._shown, cause)
 
-    def _taken(self, step: int) -> None:
-        """A step of connecting: counts only where no attempt since the last call that ended well came as far."""
+    def _record_step(self, step: int) -> None:
+        """Records a step of connecting. It is progress only if no attempt since the last successful call got as far."""
         if step > self._steps:
             self._steps, self._answered_at = step, time.monotonic()
 
@@ -236,15 +234,17 @@ class Server:
         try:
             return await self._consume(connection, opened, stream, end)
         except ChannelPreconditionFailed as exc:
-            # Another process is still making the stream; one that is not as wanted was refused above.
+            # Another process is still creating the stream; a stream with other settings was refused above.
             raise ConnectionError(str(exc)) from exc
 
     async def _consume(
         self, connection: AbstractConnection, opened: AbstractOpenedChannel, stream: Stream, end: End
     ) -> AbstractChannel:
-        if (place := stream.place()) and await offset_of_next_message(connection, stream.name) <= place:
-            # To read on from a place behind the end would be to wait for ever.
-            stream.ends_before_place()
+        if (start_offset := stream.start_offset()) and await offset_of_next_message(
+            connection, stream.name
+        ) <= start_offset:
+            # Reading from an offset after the end would wait forever.
+            stream.ends_before_start()
         await opened.set_qos(PREFETCH)
         channel = await opened.get_underlay_channel()
         channel.closing.add_done_callback(lambda closing: end(None if closing.cancelled() else closing.exception()))

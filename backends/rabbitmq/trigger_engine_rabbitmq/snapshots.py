@@ -1,4 +1,4 @@
-"""Snapshots of the log's fold: from one of them a process goes on that has not read what stands before it."""
+"""Snapshots of the log's fold, from which a process continues without the messages before them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ from dataclasses import dataclass
 
 import msgspec
 
-from trigger_engine.core.lifecycle import InvocationState
-from trigger_engine.entries.encoding import decode_entry, encode_entry
-from trigger_engine.entries.facts import AnyEntry, Position
-from trigger_engine.log.admission import REGISTRATIONS, Registration, Standing, is_keyed
-from trigger_engine.log.contract import Checkpoint
-from trigger_engine.log.memory_store import Contents, Row, Stored
+from trigger_engine.backend import (
+    REGISTRATIONS,
+    AnyEntry,
+    Checkpoint,
+    InvocationState,
+    LogState,
+    MemoryContents,
+    Position,
+    Registration,
+    decode_entry,
+    encode_entry,
+)
 
 
 class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
-    """A fold as data.
+    """The stored form of a fold.
 
-    `keys`: when and where keyed ids were used whose entries are trimmed. `numbers`: of each writer the highest, in the
+    `keys`: time and position of trimmed keyed entries, by id. `numbers`: the highest number of each writer, in the
     order of their last messages. `rows`: by position of the registration, that entry and the newest one of the
-    invocation, each only where it is trimmed.
+    invocation, each only if it is trimmed.
     """
 
     log_id: str
@@ -41,18 +47,18 @@ _decoder = msgspec.msgpack.Decoder(_Snapshot)
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A fold as it was at one place: what moves on was copied, entries do not. So a thread may encode it.
+    """A copy of a fold at one message, for a thread to encode: mutable parts are copied, entries are shared.
 
-    `shell`: all but the entries. `rows`: position of the registration, that entry, the invocation's newest one.
+    `shell`: everything but the entries. `rows`: position of the registration, that entry, the invocation's newest one.
     """
 
     shell: _Snapshot
-    entries: list[Stored]
+    entries: list[AnyEntry]
     rows: list[tuple[Position, Registration, AnyEntry]]
 
     def encode(self) -> bytes:
         """The bytes of a snapshot."""
-        entries = [encode_entry(each.entry) for each in self.entries]
+        entries = [encode_entry(each) for each in self.entries]
         rows = {at: self._row(at, registration, latest) for at, registration, latest in self.rows}
         return _encoder.encode(msgspec.structs.replace(self.shell, entries=entries, rows=rows))
 
@@ -63,36 +69,36 @@ class Copy:
         return encode_entry(registration), None if is_kept else encode_entry(latest)
 
 
-def copy_of(contents: Contents, numbers: list[tuple[str, int]]) -> Copy:
-    """A copy of a fold, fast enough for between two messages."""
-    standing = contents.standing
+def copy_of(contents: MemoryContents, numbers: list[tuple[str, int]]) -> Copy:
+    """Copies a fold, fast enough to do it between two messages."""
+    log_state = contents.log_state
     shell = _Snapshot(
         contents.log_id,
         contents.trimmed,
-        standing.tail,
-        standing.states.copy(),
-        standing.registered_at.copy(),
-        standing.terms.copy(),
-        {key: (used_at, standing.ids[key]) for key, used_at in contents.keys.items()},
+        log_state.tail,
+        log_state.states.copy(),
+        log_state.registered_at.copy(),
+        log_state.terms.copy(),
+        {key: (used_at, log_state.ids[key]) for key, used_at in contents.keys.items()},
         contents.checkpoints.copy(),
         numbers,
     )
-    rows = [(at, row.registration, row.latest) for at, row in contents.rows.items()]
+    rows = [(at, registration, latest) for at, (registration, latest) in contents.rows.items()]
     return Copy(shell, contents.entries.copy(), rows)
 
 
-def decode_snapshot(data: bytes, location: str) -> tuple[Contents, list[tuple[str, int]]]:
-    """The fold, without its queue, and the numbers of writers. Raises what `decode_entry` raises, DecodeError."""
+def decode_snapshot(data: bytes, location: str) -> tuple[MemoryContents, list[tuple[str, int]]]:
+    """The fold, with an empty queue, and the writers' numbers. Raises what `decode_entry` raises, DecodeError."""
     found = _decoder.decode(data)
     entries = [decode_entry(each) for each in found.entries]
     ids = {entry.id: position for position, entry in enumerate(entries, found.trimmed + 1)}
     ids |= {key: position for key, (_, position) in found.keys.items()}
-    contents = Contents(
+    contents = MemoryContents(
         log_id=found.log_id,
         location=location,
         trimmed=found.trimmed,
-        entries=[Stored(entry, entry.time if is_keyed(entry) else None) for entry in entries],
-        standing=Standing(found.tail, ids, found.terms, found.states, found.registered_at),
+        entries=entries,
+        log_state=LogState(found.tail, ids, found.terms, found.states, found.registered_at),
         keys={key: used_at for key, (used_at, _) in found.keys.items()},
         checkpoints=found.checkpoints,
     )
@@ -104,5 +110,5 @@ def decode_snapshot(data: bytes, location: str) -> tuple[Contents, list[tuple[st
         registration = entry_at(at, encoded)
         assert isinstance(registration, REGISTRATIONS), registration
         changed_at = found.states[registration.invocation_id].changed_at
-        contents.rows[at] = Row(registration, entry_at(changed_at, latest))
+        contents.rows[at] = (registration, entry_at(changed_at, latest))
     return contents, found.numbers

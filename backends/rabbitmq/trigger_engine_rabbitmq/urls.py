@@ -1,4 +1,4 @@
-"""The form of `url`."""
+"""Checks and shows the setting `url`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 def shown(url: str) -> str:
-    """The URL without user, password and options. Raises ValueError with what is wrong."""
+    """The URL without user, password and options. Raises ValueError when it is not valid."""
     parts = urlsplit(url)
     if parts.scheme not in {"amqp", "amqps"}:
         raise ValueError("url must begin with amqp:// or amqps:// (TLS)")

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from trigger_engine_redis.backend import RedisSettings, RedisTrigger
+from trigger_engine_redis.backend import RedisTrigger
+from trigger_engine_redis.settings import RedisSettings
 
 from tests.support.servers.shared import SharedServers
-from trigger_engine.log.fresh import fresh_id
+from trigger_engine.backend import fresh_id
 from trigger_engine.testing.conformance import LogConformance, LogHarness
 
 pytestmark = pytest.mark.servers
@@ -29,7 +30,7 @@ class RedisHarness(LogHarness):
         return RedisTrigger(self._settings, app_id=app_id)
 
     async def pass_time(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # Leases expire by the clock of the server.
 
     async def save(self) -> dict[bytes, Any]:
         return {key: await self._client.dump(key) async for key in self._keys()}

@@ -1,4 +1,4 @@
-"""Connections that nobody closed: their loop ended, or their log was dropped. They are closed without a word."""
+"""Silently closes connections that nobody closed: their loop ended, or their log was dropped."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from redis.asyncio.connection import AbstractConnection
 
 
 def abandon(connections: Iterable[AbstractConnection], loop: asyncio.AbstractEventLoop) -> None:
-    """Closes what is still open, from any thread; in a forked child only the child's copies."""
+    """Closes the connections that are still open, from any thread; a forked child closes only its own copies."""
     for connection in list(connections):
-        # Without its streams a connection of redis-py has nothing to warn of.
+        # A redis-py connection without streams does not warn when it is collected.
         writer, connection._writer, connection._reader = connection._writer, None, None
         if writer is None:
             continue
@@ -27,7 +27,7 @@ def _abort(writer: asyncio.StreamWriter) -> None:
     try:
         transport.abort()
     except RuntimeError:
-        # The loop is closed, and can do nothing more for its transports.
+        # The loop is closed and cannot close its transports.
         close = getattr(transport, "_call_connection_lost", None)
         if close is not None:
             close(None)

@@ -1,19 +1,17 @@
-"""What the server's own settings put at risk, for `doctor`."""
+"""Checks of the server's own settings, for `doctor`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
+from trigger_engine.backend import Check
 from trigger_engine.errors import BackendUnavailable, ConfigError
-from trigger_engine.log.contract import Check
 from trigger_engine_redis import scripts
+from trigger_engine_redis.log import connect
+from trigger_engine_redis.server import Server
+from trigger_engine_redis.settings import RedisSettings
 
-if TYPE_CHECKING:
-    from trigger_engine_redis.backend import RedisSettings
-    from trigger_engine_redis.server import Server
-
-OLDEST = (7, 0)
+OLDEST_VERSION = (7, 0)
 ENTRIES = scripts.NAMES.index("entries")
 _NEARLY_FULL = 0.8
 
@@ -21,9 +19,7 @@ Info = Mapping[str, str]
 
 
 async def check_server(settings: RedisSettings, *, app_id: str, location: str) -> list[Check]:
-    """Asks the server. Raises BackendUnavailable, ConfigError."""
-    from trigger_engine_redis.log import connect
-
+    """Checks the server. Raises BackendUnavailable, ConfigError."""
     server = connect(settings, app_id=app_id, location=location)
     try:
         (found,) = await server.ask(("INFO", "everything"))
@@ -42,7 +38,7 @@ async def check_server(settings: RedisSettings, *, app_id: str, location: str) -
 
 
 async def _fsync(server: Server) -> str | None:
-    """The setting appendfsync; None where this user may not read it."""
+    """The setting appendfsync; None when this user may not read it."""
     try:
         (found,) = await server.ask(("CONFIG", "GET", "appendfsync"))
     except (ConfigError, BackendUnavailable):
@@ -51,12 +47,12 @@ async def _fsync(server: Server) -> str | None:
 
 
 def _version(info: Info) -> Iterator[Check]:
-    """Valkey says which Redis it is like, and its own version beside it."""
+    """Valkey reports a compatible Redis version beside its own."""
     if "valkey_version" in info:
         yield Check("ok", f"Valkey {info['valkey_version']}")
         return
     version = info.get("redis_version", "0")
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_VERSION:
         yield Check("failed", f"Redis {version} is too old", "use Redis 7 or newer, or Valkey")
     else:
         yield Check("ok", f"Redis {version}")
@@ -66,52 +62,52 @@ def _persistence(info: Info, fsync: str | None) -> Iterator[Check]:
     if info.get("aof_enabled") != "1":
         yield Check(
             "failed",
-            "the server has no append-only file (appendonly no): a restart loses what came after its last snapshot, "
-            "or everything",
+            "the server has no append-only file (appendonly no): a restart loses everything written after its last "
+            "snapshot, or all data",
             "set `appendonly yes`",
         )
         return
     if info.get("aof_last_write_status") == "err" or info.get("aof_last_bgrewrite_status") == "err":
-        yield Check("failed", "the server cannot write its append-only file", "see the server's log, and its disk")
+        yield Check("failed", "the server cannot write its append-only file", "check the server's log and disk")
     if fsync == "always":
-        yield Check("ok", "what is acknowledged is on the server's disk (appendfsync always)")
+        yield Check("ok", "acknowledged writes are on the server's disk (appendfsync always)")
     elif fsync == "everysec":
         yield Check(
             "warning",
-            "appendfsync everysec: a loss of power may lose the last second of what was acknowledged; an end of the "
-            "server's process alone loses nothing",
-            "if that is too much, set `appendfsync always`, which makes every append slower",
+            "appendfsync everysec: a power failure may lose the last second of acknowledged writes; a crash of the "
+            "server process alone loses nothing",
+            "if that is too much, set `appendfsync always`, which slows down every append",
         )
     elif fsync == "no":
         yield Check(
             "warning",
-            "appendfsync no: a loss of power may lose what was acknowledged within half a minute or more",
+            "appendfsync no: a power failure may lose acknowledged writes of half a minute or more",
             "set `appendfsync everysec` or `always`",
         )
     else:
         yield Check(
             "warning",
-            "this user may not read the server's setting appendfsync, which says what a loss of power may lose",
-            "see the server's configuration, or let the user call CONFIG GET",
+            "this user may not read the server's setting appendfsync, which decides what a power failure may lose",
+            "check the server's configuration, or let the user call CONFIG GET",
         )
 
 
 def _replicas(info: Info, settings: RedisSettings) -> Iterator[Check]:
     if info.get("role") != "master":
-        yield Check("failed", "the server is a replica, it takes no writes", "let url name the primary, or Sentinels")
+        yield Check("failed", "the server is a replica and accepts no writes", "let url name the primary, or Sentinels")
     connected = int(info.get("connected_slaves", "0"))
     wanted = settings.wait_replicas
     if connected < wanted:
         yield Check(
             "failed",
-            f"{connected} replicas are connected, wait_replicas asks for {wanted}: every append fails",
+            f"{connected} replicas are connected, wait_replicas requires {wanted}: every append fails",
             "start replicas, or lower wait_replicas",
         )
     elif connected > 0 and wanted == 0:
         yield Check(
             "warning",
-            "replication is asynchronous: a failover may lose what was acknowledged and not yet sent to the replica",
-            "set wait_replicas = 1 to narrow that",
+            "replication is asynchronous: a failover may lose acknowledged writes that the replica has not received",
+            "set wait_replicas = 1 to reduce that risk",
         )
 
 
@@ -121,13 +117,13 @@ def _memory(info: Info) -> Iterator[Check]:
     if policy != "noeviction":
         yield Check(
             "failed",
-            f"maxmemory-policy {policy}: the server removes keys when its memory is full, and the app's data with them",
+            f"maxmemory-policy {policy}: the server evicts keys, and with them the app's data, when its memory is full",
             "set `maxmemory-policy noeviction`",
         )
     if limit and used > _NEARLY_FULL * limit:
         yield Check(
             "warning",
-            f"{used / limit:.0%} of maxmemory is in use: when it is full, nothing more is stored",
+            f"{used / limit:.0%} of maxmemory is in use: once it is full, nothing more can be stored",
             "raise maxmemory, or keep less (event_retention_days)",
         )
 
@@ -137,8 +133,8 @@ def _size(length: int, settings: RedisSettings) -> Iterator[Check]:
     if cap and length > _NEARLY_FULL * cap:
         yield Check(
             "warning",
-            f"the log holds {length:,} entries, its cap is {cap:,}: at the cap, events and calls are refused",
-            "keep less (event_retention_days), see that purging works, or raise max_entries",
+            f"the log holds {length:,} entries, its limit is {cap:,}: at the limit, events and calls are refused",
+            "keep less (event_retention_days), check that purging works, or raise max_entries",
         )
     else:
-        yield Check("ok", f"the log holds {length:,} entries" + (f", its cap is {cap:,}" if cap else ""))
+        yield Check("ok", f"the log holds {length:,} entries" + (f", its limit is {cap:,}" if cap else ""))

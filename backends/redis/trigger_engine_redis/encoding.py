@@ -1,4 +1,4 @@
-"""What the scripts are told, and what they tell."""
+"""Encodes the arguments of the scripts, and decodes their answers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,28 @@ from typing import Any
 
 import msgspec
 
-from trigger_engine.core.lifecycle import InvocationState, InvocationStatus
-from trigger_engine.entries.encoding import decode_entry, encode_entry
-from trigger_engine.entries.facts import AnyEntry, InvocationRegistered, Judged, LeaderElected, Retried, StatusEntry
+from trigger_engine.backend import (
+    REGISTRATIONS,
+    Accepted,
+    AnyEntry,
+    Invocation,
+    InvocationRegistered,
+    InvocationState,
+    InvocationStatus,
+    Judged,
+    LeaderElected,
+    Outcome,
+    Part,
+    Refused,
+    Registration,
+    Retried,
+    StatusEntry,
+    check_status_entries_alone,
+    decode_entry,
+    encode_entry,
+    is_leader_entry,
+)
 from trigger_engine.errors import SerializationError
-from trigger_engine.log.admission import REGISTRATIONS, Registration, check_parts, is_of_a_term
-from trigger_engine.log.contract import Accepted, Invocation, Outcome, Part, Refused
 
 _FREE, _TERMED, _ELECTED, _REGISTRATION, _MOVE = range(5)
 
@@ -20,7 +36,7 @@ pack = msgspec.msgpack.Encoder().encode
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
-    """An invocation as the scripts keep it."""
+    """An invocation as the scripts store it."""
 
     registered_at: int
     queue: str
@@ -40,20 +56,20 @@ _row_decoder = msgspec.msgpack.Decoder(Row)
 
 
 def encode_parts(parts: Sequence[Part]) -> tuple[bytes, list[bytes]]:
-    """What a script must know of the parts, and each entry's bytes. Raises SerializationError, ValueError."""
-    check_parts(parts)
+    """The description of the parts for a script, and each entry's bytes. Raises SerializationError, ValueError."""
+    check_status_entries_alone(parts)
     data: list[bytes] = []
-    told: list[Any] = []
+    described: list[Any] = []
     for part in parts:
-        told.append(len(part))
+        described.append(len(part))
         for entry in part:
             encoded = encode_entry(entry)
             data.append(encoded)
-            told += _told(entry, encoded)
-    return pack(told), data
+            described += _describe(entry, encoded)
+    return pack(described), data
 
 
-def _told(entry: AnyEntry, data: bytes) -> tuple[Any, ...]:
+def _describe(entry: AnyEntry, data: bytes) -> tuple[Any, ...]:
     kind = type(entry)
     if isinstance(entry, StatusEntry):
         return (
@@ -67,15 +83,15 @@ def _told(entry: AnyEntry, data: bytes) -> tuple[Any, ...]:
             entry.not_before if isinstance(entry, Retried) else False,
         )
     if isinstance(entry, REGISTRATIONS):
-        return _registration(entry, data)
-    if is_of_a_term(entry):
+        return _describe_registration(entry, data)
+    if is_leader_entry(entry):
         return (_TERMED, entry.id, entry.term, entry.upto if isinstance(entry, Judged) else False)  # type: ignore[union-attr]
     if isinstance(entry, LeaderElected):
         return (_ELECTED, entry.id, entry.name)
     return (_FREE, entry.id)
 
 
-def _registration(entry: Registration, data: bytes) -> tuple[Any, ...]:
+def _describe_registration(entry: Registration, data: bytes) -> tuple[Any, ...]:
     not_before: float | bool | None = None
     term: int | bool = False
     if isinstance(entry, InvocationRegistered):
@@ -83,8 +99,10 @@ def _registration(entry: Registration, data: bytes) -> tuple[Any, ...]:
     else:
         term = entry.term
     if "\0" in entry.queue or "\0" in entry.task_id:
-        raise SerializationError(f"the queue {entry.queue!r} of {entry.task_id!r} has a zero character: choose another")
-    # Where `depth, invocation_id, task_id, arguments` are in the bytes, which `Started` has in the same order.
+        raise SerializationError(
+            f"the queue {entry.queue!r} of {entry.task_id!r} contains a NUL character: choose another name"
+        )
+    # The slice of the bytes with `depth, invocation_id, task_id, arguments`: `Started` has them in the same order.
     head = 1 if data[1] < 0xA0 else 3
     before = pack((entry.__struct_config__.tag, entry.id, entry.time, entry.cause))
     within = pack((entry.depth, entry.invocation_id, entry.task_id))
@@ -101,14 +119,14 @@ def _registration(entry: Registration, data: bytes) -> tuple[Any, ...]:
     )
 
 
-def decode_outcomes(told: Sequence[int | bytes]) -> list[Outcome]:
-    """What became of each part."""
-    return [Accepted(each) if isinstance(each, int) else Refused(each.decode()) for each in told]
+def decode_outcomes(answer: Sequence[int | bytes]) -> list[Outcome]:
+    """The outcome of each part."""
+    return [Accepted(each) if isinstance(each, int) else Refused(each.decode()) for each in answer]
 
 
-def decode_invocation(told: Sequence[Any]) -> Invocation:
+def decode_invocation(answer: Sequence[Any]) -> Invocation:
     """An invocation from its row, its registration and its newest status entry."""
-    packed, registration, latest = told
+    packed, registration, latest = answer
     row = _row_decoder.decode(packed)
     entry = decode_entry(registration)
     assert isinstance(entry, REGISTRATIONS)
@@ -124,6 +142,6 @@ def decode_invocation(told: Sequence[Any]) -> Invocation:
     return Invocation(entry, row.registered_at, state, entry if latest is None else decode_entry(latest))
 
 
-def decode_names(told: Sequence[bytes]) -> frozenset[str]:
-    """Ids or names."""
-    return frozenset(each.decode() for each in told)
+def decode_names(answer: Sequence[bytes]) -> frozenset[str]:
+    """A set of ids or names."""
+    return frozenset(each.decode() for each in answer)

@@ -1,53 +1,50 @@
-"""The Redis log: each step is one script, which is atomic on the server."""
+"""The Redis log: each step is one script, which runs atomically on the server."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from trigger_engine.log.claims import ReportedClaims
-from trigger_engine.log.contract import (
+from trigger_engine.backend import (
     Batch,
-    Bookmark,
     Checkpoint,
     Claims,
     Clock,
+    Cursor,
     EventLog,
     Invocation,
     Outcome,
     Part,
+    ReportedClaims,
     RunnerFacts,
     RunnerRow,
+    fresh_id,
+    log_closed_error,
 )
-from trigger_engine.log.fresh import fresh_id
-from trigger_engine.log.opening import log_closed
 from trigger_engine_redis import checkpoints, scripts
 from trigger_engine_redis.encoding import decode_invocation, decode_names, decode_outcomes, encode_parts, pack
-from trigger_engine_redis.places import Place
+from trigger_engine_redis.locator import Locator
 from trigger_engine_redis.reading import Reader
 from trigger_engine_redis.server import Server
+from trigger_engine_redis.settings import RedisSettings
 from trigger_engine_redis.trimming import trim_step
 from trigger_engine_redis.urls import parse_url
 from trigger_engine_redis.wakeup import SLICE, Wakeup
 
-if TYPE_CHECKING:
-    from trigger_engine_redis.backend import RedisSettings
-
 LOST_RUNNERS_KEPT = 86_400.0
-"""Seconds for which a runner stays listed after its heartbeat has expired."""
+"""How many seconds a runner stays listed after its heartbeat has expired."""
 
 _facts_encoder = msgspec.msgpack.Encoder()
 _facts_decoder = msgspec.msgpack.Decoder(RunnerFacts)
 
 
 def connect(settings: RedisSettings, *, app_id: str, location: str) -> Server:
-    """The server of an app's keys; nothing is opened yet."""
+    """A client for the server that has the app's keys; it connects when it is used."""
     keys = scripts.keys_of(settings.key_prefix, app_id)
-    place = Place(parse_url(settings.url), keys[0], seconds=settings.timeout / 2)
-    return Server(place, keys, location=location, seconds=settings.timeout)
+    locator = Locator(parse_url(settings.url), keys[0], seconds=settings.timeout / 2)
+    return Server(locator, keys, location=location, seconds=settings.timeout)
 
 
 class RedisLog(EventLog):
@@ -68,24 +65,24 @@ class RedisLog(EventLog):
         self._reader = Reader(keys["meta"], keys["ids"], keys["entries"], location=location)
         self._wakeup = Wakeup(self._server, keys["bell"], slice_seconds=SLICE)
         self._reported = ReportedClaims()
-        # The id of the log if one of the scripts has to make it.
+        # The log id to use if a script has to create the log.
         self._candidate = fresh_id()
         self._closed = False
 
     async def append(self, parts: Sequence[Part]) -> list[Outcome]:
-        told, data = encode_parts(parts)
+        described, data = encode_parts(parts)
         replicas = self._settings.wait_replicas
         command = self._server.call(
-            scripts.APPEND, self._candidate, told, self._settings.max_entries, 1 if replicas else 0, *data
+            scripts.APPEND, self._candidate, described, self._settings.max_entries, 1 if replicas else 0, *data
         )
-        # The wait is for replicas to have what this connection wrote last, so each attempt writes something.
+        # WAIT covers the last write of this connection, so each attempt must write something.
         waiting = [("WAIT", replicas, int(self._settings.timeout * 300))] if replicas else []
         answers = await self._server.ask(command, *waiting, script=scripts.APPEND, needs_replicas=replicas)
-        _, tail, stirred, outcomes = answers[0]
-        self._wakeup.tell(tail, stirred)
+        _, tail, queue_changes, outcomes = answers[0]
+        self._wakeup.update(tail, queue_changes)
         return decode_outcomes(outcomes)
 
-    async def follow(self, after: Bookmark, *, limit: int = 1000, wait: float = 0.0) -> Batch:
+    async def follow(self, after: Cursor, *, limit: int = 1000, wait: float = 0.0) -> Batch:
         deadline = self._loop.time() + wait
         while True:
             last = self._wakeup.entries.last
@@ -97,13 +94,13 @@ class RedisLog(EventLog):
                 return batch
             await self._wakeup.wait(self._wakeup.entries, last, left)
 
-    async def tail(self) -> Bookmark:
+    async def tail(self) -> Cursor:
         log_id, tail, last, trimmed = await self._meta("log_id", "tail", "last", "trimmed")
-        return Bookmark(log_id, int(tail), last if int(tail) > int(trimmed) else "")
+        return Cursor(log_id, int(tail), last if int(tail) > int(trimmed) else "")
 
-    async def start(self) -> Bookmark:
+    async def start(self) -> Cursor:
         log_id, trimmed = await self._meta("log_id", "trimmed")
-        return Bookmark(log_id, int(trimmed))
+        return Cursor(log_id, int(trimmed))
 
     async def claim(
         self,
@@ -115,7 +112,7 @@ class RedisLog(EventLog):
         limit: int,
         wait: float = 0.0,
     ) -> Claims:
-        of_tasks, of_queues = pack(list(tasks)), pack(list(queues))
+        packed_tasks, packed_queues = pack(list(tasks)), pack(list(queues))
         deadline = self._loop.time() + wait
         while True:
             last = self._wakeup.queue.last
@@ -123,11 +120,11 @@ class RedisLog(EventLog):
                 self._listen()
             answer = await self._server.run(
                 scripts.CLAIM,
-                *(self._candidate, runner_id, of_tasks, of_queues, pack(list(holding))),
+                *(self._candidate, runner_id, packed_tasks, packed_queues, pack(list(holding))),
                 *(limit, fresh_id(), repr(self._clock())),
             )
-            _, tail, stirred, started, stranded, revoked, unknown, next_due = answer
-            self._wakeup.tell(tail, stirred)
+            _, tail, queue_changes, started, stranded, revoked, unknown, next_due = answer
+            self._wakeup.update(tail, queue_changes)
             claims = Claims(
                 started=[decode_invocation(each) for each in started],
                 stranded=sorted(map(decode_invocation, stranded), key=lambda each: each.registered_at),
@@ -136,7 +133,7 @@ class RedisLog(EventLog):
             )
             left = deadline - self._loop.time()
             if left <= 0 or self._reported.is_news(runner_id, claims):
-                self._reported.told(runner_id, claims)
+                self._reported.record(runner_id, claims)
                 return claims
             await self._wakeup.wait(self._wakeup.queue, last, left if next_due is None else min(left, float(next_due)))
 
@@ -173,7 +170,7 @@ class RedisLog(EventLog):
         found = await self._server.run(scripts.INVOCATION, self._candidate, invocation_id)
         return None if found is None else decode_invocation(found)
 
-    async def trim(self, before: Bookmark, *, keys_before: float, limit: int = 10_000) -> int:
+    async def trim(self, before: Cursor, *, keys_before: float, limit: int = 10_000) -> int:
         removed = 0
         while True:
             start = await self.start()
@@ -194,11 +191,11 @@ class RedisLog(EventLog):
             await self._wakeup.aclose()
             await self._server.aclose()
 
-    async def _read(self, after: Bookmark, limit: int) -> Batch:
+    async def _read(self, after: Cursor, limit: int) -> Batch:
         return self._reader.batch(after, await self._server.ask(*self._reader.commands(after, limit)))
 
     async def _meta(self, *fields: str) -> list[str]:
-        """Some of the app's facts; the log is made where there is none."""
+        """Fields of the app's `meta` key; creates the log if there is none."""
         command = ("HMGET", self._keys["meta"], *fields)
         (found,) = await self._server.ask(command)
         if found[0] is None:
@@ -209,5 +206,5 @@ class RedisLog(EventLog):
 
     def _listen(self) -> None:
         if self._closed:
-            raise log_closed(self._location)
+            raise log_closed_error(self._location)
         self._wakeup.listen()

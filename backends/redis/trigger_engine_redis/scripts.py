@@ -1,4 +1,4 @@
-"""The Lua scripts, each a step that is atomic on the server."""
+"""The Lua scripts. Each runs atomically on the server."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from importlib.resources import files
 
 import msgspec
 
-from trigger_engine.core.lifecycle import FINAL, HELD, MOVES, WAITING
-from trigger_engine.entries.encoding import encode_entry
-from trigger_engine.entries.facts import EMPTY_MAP, Started
+from trigger_engine.backend import EMPTY_MAP, HELD, MOVES, WAITING, InvocationStatus, Started, encode_entry
 
 NAMES = (
     "meta",
@@ -31,14 +29,14 @@ NAMES = (
 
 
 class Script(msgspec.Struct, frozen=True):
-    """A script's text and the name under which a server that has seen it knows it."""
+    """A script's text, and the hash by which a server that has loaded it knows it."""
 
     text: str
     sha: str
 
 
 def keys_of(prefix: str, app_id: str) -> list[str]:
-    """An app's keys; what stands in braces gives all of them one slot of a cluster."""
+    """An app's keys; the part in braces puts all of them into one slot of a cluster."""
     return [f"{{{prefix}:{app_id}}}:{name}" for name in NAMES]
 
 
@@ -47,7 +45,7 @@ def _lua_set(names: list[str]) -> str:
 
 
 def _started_head() -> bytes:
-    """What the bytes of every `Started` begin with, up to its id."""
+    """The first bytes of every encoded `Started`, up to its id."""
     entry = Started(
         id="", time=0.0, invocation_id="", task_id="", arguments=EMPTY_MAP, attempt=1, claim_id="", runner_id=None
     )
@@ -56,7 +54,7 @@ def _started_head() -> bytes:
 
 
 def _tables() -> str:
-    """What the scripts know of the life of an invocation, from the one table that there is."""
+    """The life cycle of an invocation as Lua tables, generated from the one definition in Python."""
     moves: dict[str, list[str]] = {}
     for (before, kind), after in MOVES.items():
         moves.setdefault(before, []).append(f"['{kind.__struct_config__.tag}'] = '{after}'")
@@ -66,7 +64,7 @@ def _tables() -> str:
         f"local MOVES = {{{by_status}}}\n"
         f"local WAITING = {_lua_set(list(WAITING))}\n"
         f"local HOLDING = {_lua_set(list(HELD))}\n"
-        f"local FINAL = {_lua_set(list(FINAL))}\n"
+        f"local FINAL = {_lua_set([each for each in InvocationStatus if each.is_final])}\n"
         f"local STARTED_HEAD = '{head}'\n"
     )
 

@@ -1,4 +1,4 @@
-"""Talking to the server: scripts and commands are tried again until one deadline, then BackendUnavailable is raised."""
+"""Sends scripts and commands to the server; retries until a deadline, then raises BackendUnavailable."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ import redis.exceptions as failures
 from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection
 
+from trigger_engine.backend import Retries, log_closed_error
 from trigger_engine.errors import BackendUnavailable, ConfigError
-from trigger_engine.log.attempts import Attempts
-from trigger_engine.log.opening import log_closed
 from trigger_engine_redis.abandoned import abandon
-from trigger_engine_redis.places import Place
+from trigger_engine_redis.locator import Locator
 from trigger_engine_redis.scripts import Script
 
 T = TypeVar("T")
 Command = Sequence[Any]
-"""A command's words."""
+"""The words of a command."""
 
-_OF_ITS_STATE = ("MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "UNBLOCKED", "BUSY")
-"""Answers that another attempt may not get."""
+_TEMPORARY = ("MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "UNBLOCKED", "BUSY")
+"""Error answers that another attempt may not get."""
 
 _REFUSED = (failures.AuthenticationError, failures.AuthorizationError, failures.NoPermissionError)
 _LOST = (
@@ -41,14 +40,14 @@ _LOST = (
 
 
 class TooFewReplicas(Exception):
-    """An append stands on fewer replicas than `wait_replicas` asks for."""
+    """Fewer replicas than `wait_replicas` have an append."""
 
 
 class Server:
-    """Connections of one open log. What is asked may be done twice: every script allows for that."""
+    """The connections of one open log. A request may run twice: every script is written for that."""
 
-    def __init__(self, place: Place, keys: Sequence[str], *, location: str, seconds: float) -> None:
-        self._place = place
+    def __init__(self, locator: Locator, keys: Sequence[str], *, location: str, seconds: float) -> None:
+        self._locator = locator
         self._keys = tuple(keys)
         self._location = location
         self._seconds = seconds
@@ -59,7 +58,7 @@ class Server:
         abandoned.atexit = False
 
     async def run(self, script: Script, *arguments: Any) -> Any:
-        """What a script returns. Raises BackendUnavailable, ConfigError."""
+        """Runs a script and returns its result. Raises BackendUnavailable, ConfigError."""
         return (await self.ask(self.call(script, *arguments), script=script))[0]
 
     def call(self, script: Script, *arguments: Any) -> Command:
@@ -67,9 +66,9 @@ class Server:
         return ("EVALSHA", script.sha, len(self._keys), *self._keys, *arguments)
 
     async def ask(self, *commands: Command, script: Script | None = None, needs_replicas: int = 0) -> list[Any]:
-        """The answers to commands that are sent together. `script`: the one that the first command calls.
+        """Sends commands together and returns their answers. `script`: the one that the first command calls.
 
-        With `needs_replicas` the last answer is a number that must not be lower.
+        With `needs_replicas` the last answer must be a number that is at least as high.
         """
 
         async def attempt() -> list[Any]:
@@ -77,7 +76,7 @@ class Server:
             try:
                 answers = await _exchange(connection, commands, script)
             except BaseException:
-                # Whether it can still be used is not known in every case.
+                # It may not be usable any more.
                 await self._drop(connection)
                 raise
             self._give_back(connection)
@@ -85,10 +84,10 @@ class Server:
                 raise TooFewReplicas(f"{answers[-1]} of {needs_replicas} replicas have it")
             return answers
 
-        return await self._insist(attempt)
+        return await self._retry(attempt)
 
     async def wait_for(self, command: Command, seconds: float) -> Any:
-        """The answer to a command that blocks for so many seconds, not tried again.
+        """The answer to a command that blocks for up to `seconds`, without retries.
 
         Raises what redis-py raises, OSError, TimeoutError.
         """
@@ -103,58 +102,59 @@ class Server:
         return answer
 
     async def aclose(self) -> None:
-        """Closes all connections; twice is harmless."""
+        """Closes all connections; closing twice is harmless."""
         self._closed = True
         self._free.clear()
         for connection in list(self._open):
             await self._drop(connection)
-        await self._place.aclose()
+        await self._locator.aclose()
 
-    async def _insist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
         loop = asyncio.get_running_loop()
-        attempts = Attempts(self._location, self._seconds)
+        retries = Retries(self._location, self._seconds)
         while True:
             if self._closed:
-                raise log_closed(self._location)
+                raise log_closed_error(self._location)
             try:
-                # A server that hangs gets a second chance, by another connection.
-                async with asyncio.timeout_at(min(attempts.deadline, loop.time() + self._seconds / 2)):
+                # If the server hangs, there is time for a second connection.
+                async with asyncio.timeout_at(min(retries.deadline, loop.time() + self._seconds / 2)):
                     return await attempt()
             except _REFUSED as exc:
                 raise ConfigError(
-                    f"{self._place.shown} refuses this user ({exc}): correct user and password in url, or its rights"
+                    f"{self._locator.shown} refuses this user ({exc}): correct user and password in url, or grant "
+                    "the user its rights"
                 ) from exc
             except (*_LOST, TooFewReplicas, failures.ResponseError) as exc:
                 if isinstance(exc.__context__, ssl.SSLCertVerificationError):
                     raise ConfigError(
-                        f"the certificate of {self._place.shown} is not trusted ({exc.__context__.verify_message}): "
+                        f"the certificate of {self._locator.shown} is not trusted ({exc.__context__.verify_message}): "
                         "name its authority in url (?ssl_ca_certs=…)"
                     ) from exc
                 if isinstance(exc, failures.ResponseError) and not _may_pass(exc):
-                    raise BackendUnavailable(self._told(exc)) from exc
-                server = self._place.shown
+                    raise BackendUnavailable(self._explain(exc)) from exc
+                server = self._locator.shown
                 if not isinstance(exc, TooFewReplicas):
-                    await self._forget()
-                await attempts.failed(exc, server)
+                    await self._drop_free()
+                await retries.wait_after(exc, server)
 
-    def _told(self, exc: failures.ResponseError) -> str:
+    def _explain(self, exc: failures.ResponseError) -> str:
         text = _text(exc)
         if isinstance(exc, failures.OutOfMemoryError) or text.startswith("OOM"):
             return (
-                f"{self._place.shown} has no memory left, nothing was stored: raise its maxmemory, or keep less "
+                f"{self._locator.shown} has no memory left, nothing was stored: raise its maxmemory, or keep less "
                 "(event_retention_days)"
             )
         if "LOGFULL" in text:
             return (
-                f"the log in {self._location} holds {int(text.split()[-1]):,} entries, its cap: events and calls are "
-                "refused until older ones are gone (event_retention_days, trigger-engine purge), or raise max_entries"
+                f"the log in {self._location} holds {int(text.split()[-1]):,} entries, its limit, and refuses events "
+                "and calls: keep less (event_retention_days, trigger-engine purge), or raise max_entries"
             )
-        return f"{self._place.shown} answered {text}: see its log, and what else uses the keys of {self._location}"
+        return f"{self._locator.shown} answered {text}: check its log, and what else uses the keys of {self._location}"
 
     async def _take(self) -> AbstractConnection:
         if self._free:
             return self._free.pop()
-        connection = await self._place.connect()
+        connection = await self._locator.connect()
         self._open.add(connection)
         return connection
 
@@ -166,16 +166,16 @@ class Server:
         self._open.discard(connection)
         await connection.disconnect(nowait=True)
 
-    async def _forget(self) -> None:
-        """Drops what may lead to a server that is gone, or is not the one any more."""
+    async def _drop_free(self) -> None:
+        """Drops connections that may lead to a server that is gone, or no longer has the keys."""
         connections, self._free = self._free, []
         for connection in connections:
             await self._drop(connection)
-        self._place.renew()
+        self._locator.renew()
 
 
 async def _exchange(connection: AbstractConnection, commands: Sequence[Command], script: Script | None) -> list[Any]:
-    """Sends commands together; raises the first answer that is an error, after all were read."""
+    """Sends commands together; raises the first error among the answers after reading all of them."""
     packed = b"".join([pack_command(tuple(command)) for command in commands])
     await connection.send_packed_command(packed, check_health=False)
     answers: list[Any] = []
@@ -195,7 +195,7 @@ async def _exchange(connection: AbstractConnection, commands: Sequence[Command],
 
 
 def _may_pass(exc: failures.ResponseError) -> bool:
-    return isinstance(exc, _LOST) or _text(exc).startswith(_OF_ITS_STATE)
+    return isinstance(exc, _LOST) or _text(exc).startswith(_TEMPORARY)
 
 
 def _text(exc: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The forms of `url`."""
+"""Parses the setting `url`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _SENTINEL_PORT = 26379
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where the data is. `options`: keywords of redis-py's connections, with `connection_class` where it is not plain.
+    """A parsed URL. `options`: keyword arguments of redis-py's connections, with `connection_class` unless it is TCP.
 
-    `sentinels`: host and port of each, and then `service` is the name of what they watch. `shown`: without secrets.
+    `sentinels`: host and port of each; `service`: the name of the primary that they watch. `shown`: the URL without
+    secrets, for people.
     """
 
     shown: str
@@ -26,7 +27,7 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def parse_url(url: str) -> Address:
-    """Raises ValueError with what is wrong."""
+    """Raises ValueError when the URL is not valid."""
     scheme = url.partition("://")[0]
     if scheme in _SENTINEL:
         return _parse_sentinel_url(url, scheme)
@@ -43,7 +44,7 @@ def _parse_sentinel_url(url: str, scheme: str) -> Address:
     service, _, database = unquote(parts.path).strip("/").partition("/")
     if not hosts or not service:
         raise ValueError(f"url must be {scheme}://HOST:PORT,HOST:PORT/SERVICE or …/SERVICE/DB")
-    # redis-py reads the options of any host's URL; which host it is, the Sentinels will say.
+    # redis-py parses the options from a URL with any host; the Sentinels name the real one.
     netloc = f"{credentials}@unknown" if credentials else "unknown"
     plain = urlunsplit((_SENTINEL[scheme], netloc, f"/{database or 0}", parts.query, ""))
     options = {key: value for key, value in dict(parse_redis_url(plain)).items() if key not in {"host", "port"}}
@@ -61,7 +62,7 @@ def _host_and_port(text: str) -> tuple[str, int]:
 
 
 def _shown(url: str) -> str:
-    """The URL without user, password and options that are secret."""
+    """The URL without user, password and secret options."""
     parts = urlsplit(url)
     public = [f"{key}={value}" for key, value in parse_qsl(parts.query) if "password" not in key]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "&".join(public), ""))

@@ -1,4 +1,4 @@
-"""A server of the tests' own: a program on a free port of 127.0.0.1, with a throw-away folder, ended by its pid."""
+"""A server process for tests, on a free port of 127.0.0.1 and with a temporary folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOST = "127.0.0.1"
 PATIENCE = 60.0
 """Seconds within which a server must be ready, or gone."""
 
-# The server ends with the tests, also when these are killed and no fixture is left to end it (Linux).
+# On Linux the server ends with the tests, even if they are killed.
 _ENDS_WITH_ITS_PARENT = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":
@@ -27,11 +27,11 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 
 class ServerMissing(Exception):
-    """A server's program is not there; the message says what to install. It fails the tests, it skips none."""
+    """The program of a server is missing; the message says what to install. Tests fail, they are not skipped."""
 
 
 class PrivateServer(ABC):
-    """One server process. `folder` keeps its data over stop and start; `port` stays its own."""
+    """One server process. It keeps its data in `folder` and its `port` when it is stopped and started."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,19 +45,19 @@ class PrivateServer(ABC):
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """True when it answers; must not raise while it does not."""
+        """True when it answers; must not raise before."""
 
     @property
     @abstractmethod
     def url(self) -> str:
-        """Where clients find it."""
+        """The URL for clients."""
 
     def environment(self) -> dict[str, str]:
-        """The variables that it is started with."""
+        """The environment of the process."""
         return dict(os.environ)
 
     def start(self) -> Self:
-        """Starts it, with the data that it had, and returns when it is ready."""
+        """Starts it with its existing data, and returns when it is ready."""
         assert self._process is None, "it is already started"
         with (self.folder / "output.log").open("ab") as output:
             self._process = subprocess.Popen(
@@ -81,21 +81,21 @@ class PrivateServer(ABC):
         return (self.folder / "output.log").read_text(errors="replace")
 
     def stop(self) -> None:
-        """Ends it as an administrator would, so that it saves what it has; twice is harmless."""
+        """Ends it gracefully; idempotent."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends it without warning; twice is harmless."""
+        """Kills it; idempotent."""
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Lets it hang: connections stay open and nothing is answered."""
+        """Suspends it: connections stay open and get no answer."""
         self._running.send_signal(signal.SIGSTOP)
-        # Only then has its last thread stopped.
+        # Returns once its last thread has stopped.
         os.waitpid(self.pid, os.WUNTRACED)
 
     def resume(self) -> None:
-        """Lets it go on."""
+        """Resumes it."""
         self._running.send_signal(signal.SIGCONT)
 
     @property
@@ -105,7 +105,7 @@ class PrivateServer(ABC):
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The process id."""
         return self._running.pid
 
     @property
@@ -134,7 +134,7 @@ class PrivateServer(ABC):
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

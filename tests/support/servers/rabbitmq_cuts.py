@@ -8,15 +8,16 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from itertools import count
 
-from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
+from trigger_engine_rabbitmq.backend import RabbitMQTrigger
+from trigger_engine_rabbitmq.settings import RabbitMQSettings
 
 from tests.support.servers.proxy import Proxy
-from trigger_engine.core.lifecycle import HELD
-from trigger_engine.log.contract import Checkpoint, EventLog
-from trigger_engine.log.fresh import fresh_id
-from trigger_engine.testing.conformance.claiming import claim
-from trigger_engine.testing.conformance.harness import append, ids
-from trigger_engine.testing.conformance.sample_entries import elected, registration
+from trigger_engine._engine.lifecycle import HELD
+from trigger_engine.backend._contract import Checkpoint, EventLog
+from trigger_engine.backend._ids import fresh_id
+from trigger_engine.testing.conformance._claiming import claim
+from trigger_engine.testing.conformance._harness import append, ids
+from trigger_engine.testing.conformance._sample_entries import elected, registration
 
 AT_ONCE = 8
 """Logs that are disturbed side by side."""
@@ -117,10 +118,10 @@ async def is_given_up_at(url: str, frame: int, steps: int) -> bool:
             await asyncio.sleep(0)
         opening.cancel()
         reached.cancel()
-        done, _ = await asyncio.wait([opening], timeout=20)
+        done, _ = await asyncio.wait([opening], timeout=60)
         assert done, f"it hangs when it is given up {steps} steps after frame {frame}"
         if not opening.cancelled():
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await opening.result().close()
         return proxy.reached.is_set()
 

@@ -12,13 +12,14 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import AMQPError
 from pamqp.common import FieldTable
-from trigger_engine_rabbitmq.backend import RabbitMQSettings, RabbitMQTrigger
+from trigger_engine_rabbitmq.backend import RabbitMQTrigger
 from trigger_engine_rabbitmq.log import RabbitMQLog, log_arguments
 from trigger_engine_rabbitmq.messages import Barrier, Message, encode_message
 from trigger_engine_rabbitmq.receiver import offset_of
+from trigger_engine_rabbitmq.settings import RabbitMQSettings
 
-from trigger_engine.log.contract import Clock
-from trigger_engine.log.fresh import fresh_id
+from trigger_engine.backend._contract import Clock
+from trigger_engine.backend._ids import fresh_id
 
 
 def arguments_of(name: str) -> FieldTable:

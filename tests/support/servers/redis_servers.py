@@ -17,7 +17,8 @@ class ValkeyServer(PrivateServer):
 
     def __init__(self, folder: Path, **options: str) -> None:
         super().__init__(folder)
-        self.options = {"appendonly": "yes", "appendfsync": "everysec", "save": "", **options}
+        own = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "repl_diskless_sync_delay": "0"}
+        self.options = {**own, **options}
 
     @property
     def url(self) -> str:

@@ -1,6 +1,7 @@
--- Appends parts. ARGV: log id, what the parts say, cap of entries (0: none), touch (1: always write), entries' bytes.
--- The parts are one array, which costs less than many: for each part the number of its entries, then of each entry
--- FREE, id; TERMED, id, term, what it judges up to; ELECTED, id, name;
+-- Appends parts. ARGV: log id, description of the parts, limit of entries (0: none), touch (1: always write), bytes of
+-- each entry. The description is one flat array, which is faster than nested ones: for each part the number of its
+-- entries, then for each entry
+-- FREE, id; TERMED, id, term, position it evaluates up to or false; ELECTED, id, name;
 -- REGISTRATION, id, invocation, task, queue, not before, slice from, slice size, term or false;
 -- MOVE, id, invocation, kind, attempt, claim, runner, not before.
 local FREE, TERMED, ELECTED, REGISTRATION, MOVE = 0, 1, 2, 3, 4
@@ -8,26 +9,26 @@ local SIZES = {[FREE] = 2, [TERMED] = 4, [ELECTED] = 3, [REGISTRATION] = 9, [MOV
 local DATA = 4
 
 local log = load_log()
-local told_parts = unpack_value(ARGV[2])
-local size = #told_parts
+local described = unpack_value(ARGV[2])
+local size = #described
 local cap = tonumber(ARGV[3])
 
-local entry_ids, invocation_ids, swelling = {}, {}, false
+local entry_ids, invocation_ids, adds_work = {}, {}, false
 local at = 1
 while at <= size do
-    local count = told_parts[at]
+    local count = described[at]
     at = at + 1
     for _ = 1, count do
-        local kind = told_parts[at]
-        entry_ids[#entry_ids + 1] = told_parts[at + 1]
+        local kind = described[at]
+        entry_ids[#entry_ids + 1] = described[at + 1]
         if kind == REGISTRATION or kind == MOVE then
-            invocation_ids[#invocation_ids + 1] = told_parts[at + 2]
+            invocation_ids[#invocation_ids + 1] = described[at + 2]
         end
-        swelling = swelling or kind == FREE or (kind == REGISTRATION and not told_parts[at + 8])
+        adds_work = adds_work or kind == FREE or (kind == REGISTRATION and not described[at + 8])
         at = at + SIZES[kind]
     end
 end
-if cap > 0 and swelling and call('XLEN', ENTRIES) + #entry_ids > cap then
+if cap > 0 and adds_work and call('XLEN', ENTRIES) + #entry_ids > cap then
     return redis.error_reply('-LOGFULL ' .. decimal(call('XLEN', ENTRIES)))
 end
 
@@ -36,10 +37,10 @@ local rows = load_fields(INVOCATIONS, invocation_ids)
 for id, packed in pairs(rows) do
     rows[id] = packed and unpack_value(packed)
 end
-local touched = {}
+local detached = {}
 local terms, current
 local elected = {}
--- What is accepted: ids and positions, as one array; which of the entries each is.
+-- Accepted entries: `accepted` has their ids and positions as one array, `numbers` their index in ARGV.
 local accepted, numbers = {}, {}
 local tail = log.tail
 local number = 0
@@ -60,54 +61,54 @@ local function load_terms()
     end
 end
 
--- In what follows, `at` is where an entry stands in `told_parts`.
+-- Below, `at` is the index of an entry in `described`.
 local function known_position(at)
-    local position = ids[told_parts[at + 1]]
+    local position = ids[described[at + 1]]
     if position then
         return tonumber(position)
-    elseif told_parts[at] == REGISTRATION and rows[told_parts[at + 2]] then
-        return rows[told_parts[at + 2]][REGISTERED_AT]
+    elseif described[at] == REGISTRATION and rows[described[at + 2]] then
+        return rows[described[at + 2]][REGISTERED_AT]
     end
     return nil
 end
 
--- Why the entry is void by its term or by what it judges, nil when it is not.
-local function stale(at)
-    local kind = told_parts[at]
-    local term = (kind == TERMED and told_parts[at + 2]) or (kind == REGISTRATION and told_parts[at + 8])
+-- The reason why the entry is void by its term, or by the position it evaluates up to; nil when it is not.
+local function term_error(at)
+    local kind = described[at]
+    local term = (kind == TERMED and described[at + 2]) or (kind == REGISTRATION and described[at + 8])
     if not term then
         return nil
     end
     load_terms()
-    local upto = kind == TERMED and told_parts[at + 3]
+    local upto = kind == TERMED and described[at + 3]
     if not current[term] then
         return 'the leader of term ' .. decimal(term) .. ' was replaced'
     elseif upto and upto > tail then
-        return 'it judges up to ' .. decimal(upto) .. ', and the log ends at ' .. decimal(tail)
-            .. ': it was made for another one'
+        return 'it evaluates entries up to ' .. decimal(upto) .. ', but the log ends at ' .. decimal(tail)
+            .. ': it was made for another state of the log'
     end
     return nil
 end
 
--- Before a row changes.
-local function touch(invocation_id, row)
-    if not touched[invocation_id] then
-        touched[invocation_id] = true
-        touched[#touched + 1] = invocation_id
+-- Takes a row out of the indexes before its first change.
+local function detach(invocation_id, row)
+    if not detached[invocation_id] then
+        detached[invocation_id] = true
+        detached[#detached + 1] = invocation_id
         if row then
             leave(log, invocation_id, row)
         end
     end
 end
 
--- Moves a row, or says why the entry is void.
+-- Moves a row, or returns the reason why the entry is void.
 local function move(at, position)
-    local invocation_id = told_parts[at + 2]
+    local invocation_id = described[at + 2]
     local row = rows[invocation_id]
     if not row then
         return 'no invocation ' .. invocation_id .. ' is registered'
     end
-    local kind, attempt, claim = told_parts[at + 3], told_parts[at + 4], told_parts[at + 5]
+    local kind, attempt, claim = described[at + 3], described[at + 4], described[at + 5]
     local before = row[STATUS]
     local status = MOVES[before] and MOVES[before][kind]
     if not status then
@@ -121,44 +122,44 @@ local function move(at, position)
             return 'attempt ' .. attempt .. ', expected ' .. expected
         end
     end
-    touch(invocation_id, row)
+    detach(invocation_id, row)
     row[STATUS], row[CHANGED_AT] = status, position
     if kind == 'cancelled' then
         return nil
     elseif WAITING[before] then
-        row[ATTEMPT], row[CLAIM], row[RUNNER] = attempt, claim, told_parts[at + 6]
+        row[ATTEMPT], row[CLAIM], row[RUNNER] = attempt, claim, described[at + 6]
     elseif WAITING[status] then
         row[CLAIM], row[RUNNER] = '', false
         if kind == 'recovered' then
             row[RECOVERIES] = row[RECOVERIES] + 1
         elseif kind == 'retried' then
-            row[NOT_BEFORE] = told_parts[at + 7]
+            row[NOT_BEFORE] = described[at + 7]
         end
     end
     return nil
 end
 
 local function register(at, position)
-    local invocation_id = told_parts[at + 2]
-    touch(invocation_id, rows[invocation_id])
+    local invocation_id = described[at + 2]
+    detach(invocation_id, rows[invocation_id])
     rows[invocation_id] = {
-        position, told_parts[at + 4], told_parts[at + 3], told_parts[at + 6], told_parts[at + 7], 'registered', 1, '',
-        false, 0, told_parts[at + 5], position,
+        position, described[at + 4], described[at + 3], described[at + 6], described[at + 7], 'registered', 1, '',
+        false, 0, described[at + 5], position,
     }
 end
 
--- Where the entry stands already, or from now on; nil and the reason when it is void.
-local function admit(at, index)
+-- The existing or new position of an entry; nil and the reason when it is void.
+local function accept_entry(at, index)
     local position = known_position(at)
     if position then
         return position
     end
-    local reason = stale(at)
+    local reason = term_error(at)
     if reason then
         return nil, reason
     end
     position = tail + 1
-    local kind, id = told_parts[at], told_parts[at + 1]
+    local kind, id = described[at], described[at + 1]
     if kind == MOVE then
         reason = move(at, position)
         if reason then
@@ -169,7 +170,7 @@ local function admit(at, index)
     elseif kind == ELECTED then
         position = math.max(position, election_position())
         load_terms()
-        terms[told_parts[at + 2]], elected[told_parts[at + 2]], current = position, position, nil
+        terms[described[at + 2]], elected[described[at + 2]], current = position, position, nil
     end
     tail = position
     ids[id] = position
@@ -179,24 +180,24 @@ local function admit(at, index)
     return position
 end
 
-local function admit_part(at, count)
+local function accept_part(at, count)
     local index = number
     number = number + count
     if count == 1 then
-        return admit(at, index + 1)
+        return accept_entry(at, index + 1)
     end
     local next_at = at
     for _ = 1, count do
-        local reason = not known_position(next_at) and stale(next_at)
+        local reason = not known_position(next_at) and term_error(next_at)
         if reason then
             return nil, reason
         end
-        next_at = next_at + SIZES[told_parts[next_at]]
+        next_at = next_at + SIZES[described[next_at]]
     end
     local first = math.huge
     for offset = 1, count do
-        first = math.min(first, admit(at, index + offset))
-        at = at + SIZES[told_parts[at]]
+        first = math.min(first, accept_entry(at, index + offset))
+        at = at + SIZES[described[at]]
     end
     return first
 end
@@ -204,12 +205,12 @@ end
 local outcomes = {}
 at = 1
 while at <= size do
-    local count = told_parts[at]
-    local position, reason = admit_part(at + 1, count)
+    local count = described[at]
+    local position, reason = accept_part(at + 1, count)
     outcomes[#outcomes + 1] = position or reason
     at = at + 1
     for _ = 1, count do
-        at = at + SIZES[told_parts[at]]
+        at = at + SIZES[described[at]]
     end
 end
 
@@ -221,21 +222,21 @@ if #numbers > 0 then
     for name, position in pairs(elected) do
         call('HSET', TERMS, name, decimal(position))
     end
-    local now = #touched > 0 and server_time() or 0
-    -- Whom it may interest: runners that wait for work, and the one whose claim is gone.
-    local stirs = false
-    for _, invocation_id in ipairs(touched) do
+    local now = #detached > 0 and server_time() or 0
+    -- Waiting runners must look when work was added or a claim was revoked.
+    local wakes_workers = false
+    for _, invocation_id in ipairs(detached) do
         local row = rows[invocation_id]
-        stirs = stirs or WAITING[row[STATUS]] or row[STATUS] == 'cancelled'
+        wakes_workers = wakes_workers or WAITING[row[STATUS]] or row[STATUS] == 'cancelled'
         enter(invocation_id, row, now)
     end
     write_rows()
     log.tail = tail
-    log.stirred = log.stirred + (stirs and 1 or 0)
-    call('HSET', META, 'tail', decimal(tail), 'last', accepted[#accepted - 1], 'stirred', decimal(log.stirred))
-    ring(log)
+    log.queue_changes = log.queue_changes + (wakes_workers and 1 or 0)
+    call('HSET', META, 'tail', decimal(tail), 'last', accepted[#accepted - 1], 'stirred', decimal(log.queue_changes))
+    notify(log)
 end
 if ARGV[4] == '1' then
     call('HINCRBY', META, 'touched', '1')
 end
-return {log.id, log.tail, log.stirred, outcomes}
+return {log.id, log.tail, log.queue_changes, outcomes}

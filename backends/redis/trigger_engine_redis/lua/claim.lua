@@ -1,5 +1,6 @@
--- Gives work to a runner, and compares what it holds.
--- ARGV: log id, runner, tasks, queues, holding, limit, a fresh id, the runner's time; tasks to holding as msgpack.
+-- Gives work to a runner, and compares the claims that it holds.
+-- ARGV: log id, runner, tasks, queues, holding, limit, a fresh id, the runner's time. Tasks, queues and holding are
+-- msgpack.
 local runner = ARGV[2]
 local tasks, queues, holding = {}, unpack_value(ARGV[4]), {}
 for _, task in ipairs(unpack_value(ARGV[3])) do
@@ -12,7 +13,7 @@ local limit = tonumber(ARGV[6])
 local log = load_log()
 
 local stranded = {}
--- What stands before the claim in a member: runner, zero, place, zero.
+-- In a member the claim comes after runner, NUL, position, NUL.
 local claim_at = #runner + 17
 for _, member in ipairs(call('ZRANGEBYLEX', HELD, '[' .. runner .. '\0', '(' .. runner .. '\1')) do
     local ends = string.find(member, '\0', claim_at, true)
@@ -21,7 +22,7 @@ for _, member in ipairs(call('ZRANGEBYLEX', HELD, '[' .. runner .. '\0', '(' .. 
         holding[claim] = nil
     else
         local invocation_id = string.sub(member, ends + 1)
-        stranded[#stranded + 1] = told(log, invocation_id, load_row(invocation_id))
+        stranded[#stranded + 1] = describe(log, invocation_id, load_row(invocation_id))
     end
 end
 local revoked = {}
@@ -29,7 +30,7 @@ for claim in pairs(holding) do
     revoked[#revoked + 1] = claim
 end
 if limit <= 0 then
-    return {log.id, log.tail, log.stirred, {}, stranded, revoked, {}, false}
+    return {log.id, log.tail, log.queue_changes, {}, stranded, revoked, {}, false}
 end
 
 local now = server_time()
@@ -38,52 +39,52 @@ for _, member in ipairs(call('ZRANGEBYSCORE', DELAYED, '-inf', string.format('%.
     call('ZADD', READY, '0', member)
 end
 
--- Every queue and task for which work waits, by steps over the sorted set, however much of it there is.
+-- Finds every queue and task with waiting work: one step over the sorted set for each, however much work waits.
 local unknown, known = {}, {}
-local function look(first, last)
+local function scan(first, last)
     local member = call('ZRANGEBYLEX', READY, first, last, 'LIMIT', 0, 1)[1]
     while member do
-        local place, task = string.match(member, '^(.-%z(.-))%z')
+        local group, task = string.match(member, '^(.-%z(.-))%z')
         if tasks[task] then
-            known[#known + 1] = {place = place, loaded = 0, at = 1, members = {}}
+            known[#known + 1] = {group = group, loaded = 0, at = 1, members = {}}
         else
             unknown[task] = true
         end
-        member = call('ZRANGEBYLEX', READY, '[' .. place .. '\1', last, 'LIMIT', 0, 1)[1]
+        member = call('ZRANGEBYLEX', READY, '[' .. group .. '\1', last, 'LIMIT', 0, 1)[1]
     end
 end
 if #queues == 0 then
-    look('-', '+')
+    scan('-', '+')
 end
 for _, queue in ipairs(queues) do
-    look('[' .. queue .. '\0', '(' .. queue .. '\1')
+    scan('[' .. queue .. '\0', '(' .. queue .. '\1')
 end
 
--- The oldest of one place that is not taken yet: its member, the position in it.
+-- The oldest member of one queue and task that is not taken yet, and the position in it.
 local chunk = math.max(4, math.ceil(limit / math.max(#known, 1)))
 local function head(source)
     if source.at > #source.members then
-        source.members = call('ZRANGEBYLEX', READY, '[' .. source.place .. '\0', '(' .. source.place .. '\1', 'LIMIT',
+        source.members = call('ZRANGEBYLEX', READY, '[' .. source.group .. '\0', '(' .. source.group .. '\1', 'LIMIT',
             source.loaded, chunk)
         source.loaded, source.at = source.loaded + #source.members, 1
     end
     local member = source.members[source.at]
-    return member, member and string.sub(member, #source.place + 2, #source.place + 15)
+    return member, member and string.sub(member, #source.group + 2, #source.group + 15)
 end
 local taken = {}
 while #taken < limit do
-    local oldest, oldest_place, oldest_source
+    local oldest, oldest_position, oldest_source
     for _, source in ipairs(known) do
-        local member, place = head(source)
-        if member and (not oldest or place < oldest_place) then
-            oldest, oldest_place, oldest_source = member, place, source
+        local member, position = head(source)
+        if member and (not oldest or position < oldest_position) then
+            oldest, oldest_position, oldest_source = member, position, source
         end
     end
     if not oldest then
         break
     end
     oldest_source.at = oldest_source.at + 1
-    taken[#taken + 1] = string.sub(oldest, #oldest_source.place + 17)
+    taken[#taken + 1] = string.sub(oldest, #oldest_source.group + 17)
 end
 
 local rows = load_fields(INVOCATIONS, taken)
@@ -91,24 +92,24 @@ for _, invocation_id in ipairs(taken) do
     rows[invocation_id] = unpack_value(rows[invocation_id])
 end
 
--- The bytes of the registrations that are in the stream, by position. Those that stand close together, as they do
--- when much waits, are read at once, with what stands between them.
+-- The bytes of registrations in the stream, by message id. Registrations close to each other, which are usual in a
+-- long queue, are read at once, together with the entries between them.
 local registrations = {}
-local places = {}
+local positions = {}
 for _, invocation_id in ipairs(taken) do
-    local place = rows[invocation_id][REGISTERED_AT]
-    if place > log.trimmed then
-        places[#places + 1] = place
+    local position = rows[invocation_id][REGISTERED_AT]
+    if position > log.trimmed then
+        positions[#positions + 1] = position
     end
 end
-table.sort(places)
+table.sort(positions)
 local first = 1
-while places[first] do
+while positions[first] do
     local last = first
-    while places[last + 1] and places[last + 1] - places[last] <= 3 do
+    while positions[last + 1] and positions[last + 1] - positions[last] <= 3 do
         last = last + 1
     end
-    for _, message in ipairs(call('XRANGE', ENTRIES, decimal(places[first]), decimal(places[last]))) do
+    for _, message in ipairs(call('XRANGE', ENTRIES, decimal(positions[first]), decimal(positions[last]))) do
         registrations[message[1]] = message[2][2]
     end
     first = last + 1
@@ -116,7 +117,7 @@ end
 
 local time_packed, runner_packed = pack(tonumber(ARGV[8])), pack(runner)
 
--- The bytes of `Started`: what it shares with the registration is cut out of that, for Lua could not encode it anew.
+-- The bytes of `Started`. The fields shared with the registration are copied as bytes: Lua cannot encode them again.
 local function started(registration, row, claim, entry_id)
     local at = string.byte(registration, 2) == 0xdc and 5 or 3
     at = at + 1 + string.byte(registration, at) - 0xa0
@@ -132,13 +133,13 @@ local function started(registration, row, claim, entry_id)
         .. pack(row[ATTEMPT]) .. pack(claim) .. runner_packed
 end
 
-local given, pairs_of_ids = {}, {}
+local claimed, ids_and_positions = {}, {}
 for _, invocation_id in ipairs(taken) do
     local row = rows[invocation_id]
     local registration = registrations[decimal(row[REGISTERED_AT]) .. '-0'] or registration_of(log, invocation_id, row)
     leave(log, invocation_id, row)
     log.tail = log.tail + 1
-    local place = decimal(log.tail)
+    local position = decimal(log.tail)
     local claim = ARGV[7] .. string.format('%x', log.tail)
     local entry_id = claim .. ':started'
     if row[STATUS] == 'retry' then
@@ -146,16 +147,16 @@ for _, invocation_id in ipairs(taken) do
     end
     row[STATUS], row[CLAIM], row[RUNNER], row[CHANGED_AT] = 'running', claim, runner, log.tail
     local entry = started(registration, row, claim, entry_id)
-    call('XADD', ENTRIES, place, 'e', entry)
-    pairs_of_ids[#pairs_of_ids + 1] = entry_id
-    pairs_of_ids[#pairs_of_ids + 1] = place
-    given[#given + 1] = {enter(invocation_id, row, now), registration, entry}
+    call('XADD', ENTRIES, position, 'e', entry)
+    ids_and_positions[#ids_and_positions + 1] = entry_id
+    ids_and_positions[#ids_and_positions + 1] = position
+    claimed[#claimed + 1] = {enter(invocation_id, row, now), registration, entry}
 end
-if #given > 0 then
+if #claimed > 0 then
     write_rows()
-    in_chunks('HSET', IDS, pairs_of_ids)
-    call('HSET', META, 'tail', decimal(log.tail), 'last', pairs_of_ids[#pairs_of_ids - 1])
-    ring(log)
+    in_chunks('HSET', IDS, ids_and_positions)
+    call('HSET', META, 'tail', decimal(log.tail), 'last', ids_and_positions[#ids_and_positions - 1])
+    notify(log)
 end
 
 local unknown_tasks = {}
@@ -164,4 +165,4 @@ for task in pairs(unknown) do
 end
 local next_due = call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')[2]
 local wait = next_due and string.format('%.6f', math.max(tonumber(next_due) - now, 0))
-return {log.id, log.tail, log.stirred, given, stranded, revoked, unknown_tasks, wait or false}
+return {log.id, log.tail, log.queue_changes, claimed, stranded, revoked, unknown_tasks, wait or false}

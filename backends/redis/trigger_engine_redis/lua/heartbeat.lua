@@ -1,4 +1,4 @@
--- Writes a runner's row, and drops those that are lost for long. ARGV: log id, runner, ttl, seconds to keep, facts.
+-- Writes a runner's row, and removes rows of runners lost for long. ARGV: log id, runner, ttl, seconds to keep, facts.
 load_log()
 local now = server_time()
 local found = call('HGETALL', RUNNERS)

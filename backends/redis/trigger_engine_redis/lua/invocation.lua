@@ -1,4 +1,4 @@
--- One invocation. ARGV: log id, invocation id.
+-- Returns one invocation. ARGV: log id, invocation id.
 local log = load_log()
 local row = load_row(ARGV[2])
-return row and told(log, ARGV[2], row)
+return row and describe(log, ARGV[2], row)

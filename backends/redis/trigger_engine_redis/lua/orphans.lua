@@ -1,4 +1,4 @@
--- What runners without a live heartbeat hold, oldest first. ARGV: log id, limit.
+-- Returns the invocations held by runners without a live heartbeat, oldest first. ARGV: log id, limit.
 local log = load_log()
 local now = server_time()
 local lost = {}
@@ -17,6 +17,6 @@ table.sort(lost)
 local found = {}
 for index = 1, math.min(#lost, tonumber(ARGV[2])) do
     local invocation_id = string.match(lost[index], '^%x+%z.-%z(.*)$')
-    found[index] = told(log, invocation_id, load_row(invocation_id))
+    found[index] = describe(log, invocation_id, load_row(invocation_id))
 end
 return found

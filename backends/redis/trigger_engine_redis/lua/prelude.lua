@@ -1,18 +1,18 @@
--- What every script begins with. A script checks everything before its first write, for Lua rolls nothing back.
+-- The first part of every script. A script checks everything before its first write: Redis does not roll back.
 --
--- meta: log_id, tail (newest position), last (its entry's id), trimmed (newest position that is gone), stirred (counts
---     what may interest a runner that waits), touched
+-- meta: log_id, tail (newest position), last (its entry's id), trimmed (newest position that was removed), stirred
+--     (counts queue changes that concern waiting runners), touched
 -- entries: stream, one entry a message, id `<position>-0`, field `e`
--- ids: entry id -> position; keys: ids of keyed entries that are gone, by the time of their use
+-- ids: entry id -> position; used: ids of keyed entries that were trimmed, by the time of their use
 -- terms: lease name -> position of its newest election
--- invocations: id -> row; ready, delayed, held: which of them wait, wait for their time, are worked on
--- kept: bytes of entries that are gone but still needed, `r:` registrations and `l:` newest status entries
--- bell: stream of one message, which wakes those who wait
+-- invocations: id -> row; ready, delayed, held: the members of invocations that wait, wait until due, are held
+-- kept: bytes of trimmed entries that are still needed, `r:` registrations and `l:` newest status entries
+-- bell: stream of one message, which wakes waiters
 local META, ENTRIES, IDS, USED, TERMS, INVOCATIONS, READY, DELAYED, HELD, KEPT, BELL, LEASES, RUNNERS, CHECKPOINTS =
     unpack(KEYS)
 local call, pack, unpack_value = redis.call, cmsgpack.pack, cmsgpack.unpack
 
--- A row, as an array.
+-- The fields of a row, which is an array.
 local REGISTERED_AT, QUEUE, TASK, SLICE_FROM, SLICE_SIZE, STATUS, ATTEMPT, CLAIM, RUNNER, RECOVERIES, NOT_BEFORE,
     CHANGED_AT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 
@@ -25,28 +25,28 @@ local function server_time()
     return tonumber(time[1]) + tonumber(time[2]) / 1000000
 end
 
--- A position of its own for an election: no other has it, not even one in entries that a failover has lost, so that
--- two leaders never have the same term.
+-- A unique position for an election: no other entry has it, not even one that a failover has lost, so two leaders never
+-- have the same term.
 local function election_position()
     local time = call('TIME')
     return tonumber(time[1]) * 1048576 + tonumber(time[2])
 end
 
--- The log as it stands; made now where there is none, with the id that every call brings.
+-- Loads the state of the log; creates the log if there is none, with the id that every call passes.
 local function load_log()
     local found = call('HMGET', META, 'log_id', 'tail', 'trimmed', 'stirred')
     if not found[1] then
         call('HSET', META, 'log_id', ARGV[1], 'tail', '0', 'last', '', 'trimmed', '0', 'stirred', '0')
         found = {ARGV[1], '0', '0', '0'}
     end
-    return {id = found[1], tail = tonumber(found[2]), trimmed = tonumber(found[3]), stirred = tonumber(found[4])}
+    return {id = found[1], tail = tonumber(found[2]), trimmed = tonumber(found[3]), queue_changes = tonumber(found[4])}
 end
 
-local function ring(log)
-    call('XADD', BELL, 'MAXLEN', '1', '*', 't', decimal(log.tail), 's', decimal(log.stirred))
+local function notify(log)
+    call('XADD', BELL, 'MAXLEN', '1', '*', 't', decimal(log.tail), 's', decimal(log.queue_changes))
 end
 
--- Calls a command that takes any number of arguments, a bounded number at a time.
+-- Calls a command that takes any number of arguments, a limited number at a time.
 local function in_chunks(command, key, arguments)
     for first = 1, #arguments, 1000 do
         call(command, key, unpack(arguments, first, math.min(first + 999, #arguments)))
@@ -71,7 +71,7 @@ local function load_row(invocation_id)
     return packed and unpack_value(packed)
 end
 
--- Members sort by queue and task, then oldest first.
+-- Members sort by queue and task, then by age, oldest first.
 local function waiting_member(row, invocation_id)
     return row[QUEUE] .. '\0' .. row[TASK] .. '\0' .. string.format('%014x', row[REGISTERED_AT]) .. '\0' .. invocation_id
 end
@@ -81,11 +81,12 @@ local function held_member(row, invocation_id)
         .. invocation_id
 end
 
--- What `write_rows` will write: members or fields that go, and those that come after their scores or before their values.
+-- The changes that `write_rows` will make: members and fields to remove; members to add, each after its score;
+-- fields to set, each before its value.
 local ready_gone, delayed_gone, held_gone, kept_gone = {}, {}, {}, {}
 local ready_new, delayed_new, held_new, rows_new = {}, {}, {}, {}
 
--- Notes that a row leaves where it waits or is held; called before it changes, once in a script.
+-- Plans to remove a row from the indexes; call it before the row changes, once in a script.
 local function leave(log, invocation_id, row)
     local status = row[STATUS]
     if WAITING[status] then
@@ -102,7 +103,7 @@ local function leave(log, invocation_id, row)
     end
 end
 
--- Notes a row as it is from now on, and that it goes where it belongs; returns its bytes.
+-- Plans to write a changed row, and to add it to the index of its state; returns its bytes.
 local function enter(invocation_id, row, now)
     local status = row[STATUS]
     if WAITING[status] then
@@ -123,7 +124,7 @@ local function enter(invocation_id, row, now)
     return packed
 end
 
--- Writes what was noted, each row once: many at a time cost much less than one by one.
+-- Makes the planned changes: a few large commands are much faster than many small ones.
 local function write_rows()
     in_chunks('ZREM', READY, ready_gone)
     in_chunks('ZREM', DELAYED, delayed_gone)
@@ -148,8 +149,8 @@ local function registration_of(log, invocation_id, row)
     return entry_at(row[REGISTERED_AT])
 end
 
--- What a client needs to know of an invocation: its row, its registration, its newest status entry if there is one.
-local function told(log, invocation_id, row)
+-- An invocation for a client: its row, its registration, and its newest status entry if there is one.
+local function describe(log, invocation_id, row)
     local registration = registration_of(log, invocation_id, row)
     local latest = false
     if row[CHANGED_AT] ~= row[REGISTERED_AT] then
@@ -158,8 +159,8 @@ local function told(log, invocation_id, row)
     return {pack(row), registration, latest}
 end
 
--- Why a bookmark is not a place of this log, nil when it is one.
-local function misplaced(log, log_id, position, entry_id)
+-- The reason why a cursor is not a place in this log, nil when it is one.
+local function cursor_error(log, log_id, position, entry_id)
     if log_id ~= log.id or position > log.tail then
         return 'replaced'
     elseif position < log.trimmed then

@@ -1,4 +1,4 @@
--- Every runner: facts, when it was last seen, whether it is alive. ARGV: log id.
+-- Returns every runner: facts, when it was last seen, whether it is alive. ARGV: log id.
 local now = server_time()
 local rows = {}
 local found = call('HGETALL', RUNNERS)

@@ -1,5 +1,5 @@
--- Keeps a checkpoint whose chunks are uploaded, and the one before it.
--- ARGV: log id, name, term, position, entry id, log id of the bookmark, number of chunks, digest of the data.
+-- Saves a checkpoint whose chunks were uploaded, and keeps the one before it.
+-- ARGV: log id, name, term, position, entry id, log id of the cursor, number of chunks, digest of the data.
 local log = load_log()
 local name, term, position = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local packed = call('HGET', CHECKPOINTS, 'h:' .. name)
@@ -8,7 +8,7 @@ local same = kept[1] and kept[1][1] == term and kept[1][2] == position and kept[
 if same then
     return 1
 end
-if misplaced(log, ARGV[6], position, ARGV[5]) or not is_current(term) or (kept[1] and position <= kept[1][2]) then
+if cursor_error(log, ARGV[6], position, ARGV[5]) or not is_current(term) or (kept[1] and position <= kept[1][2]) then
     return 0
 end
 kept = {{term, position, ARGV[5], tonumber(ARGV[7]), ARGV[8]}, kept[1]}
@@ -18,9 +18,9 @@ for _, each in ipairs(kept) do
     wanted[string.format('%.0f:%.0f:%s', each[1], each[2], each[5])] = true
 end
 for _, field in ipairs(call('HKEYS', CHECKPOINTS)) do
-    local place, of_name = string.match(field, '^d:(%d+:%d+:%x+):%d+:(.*)$')
-    -- What belongs to no checkpoint was left by a save that broke off, of this leader or of one before it.
-    if of_name == name and not wanted[place] and tonumber(string.match(place, '^%d+')) <= term then
+    local checkpoint, of_name = string.match(field, '^d:(%d+:%d+:%x+):%d+:(.*)$')
+    -- Chunks of no checkpoint were left by an interrupted save of this leader or of an earlier one.
+    if of_name == name and not wanted[checkpoint] and tonumber(string.match(checkpoint, '^%d+')) <= term then
         call('HDEL', CHECKPOINTS, field)
     end
 end

@@ -1,8 +1,8 @@
--- Removes the entries after `trimmed` up to `last`, of which the caller has read the ids.
--- ARGV: log id, bookmark's log id, position, entry id, trimmed, last, keys before,
+-- Removes the entries after `trimmed` up to `last`; the caller has read their ids.
+-- ARGV: log id, cursor's log id, position, entry id, trimmed, last, keys before,
 -- {ids, ids of keyed entries, the times of their use, {invocation, position} of registrations, the same of moves}.
 local log = load_log()
-local why = misplaced(log, ARGV[2], tonumber(ARGV[3]), ARGV[4])
+local why = cursor_error(log, ARGV[2], tonumber(ARGV[3]), ARGV[4])
 if why == 'replaced' then
     return -1
 end

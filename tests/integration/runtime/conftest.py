@@ -1,0 +1,5 @@
+"""Fixtures: apps on every backend."""
+
+from tests.support.apps import make_app
+
+__all__ = ["make_app"]

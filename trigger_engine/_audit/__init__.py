@@ -1,0 +1,1 @@
+"""The audit: an independent check of the whole log."""

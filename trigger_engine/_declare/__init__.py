@@ -1,0 +1,1 @@
+"""Declarations of user code: tasks, signatures and triggers, with the checks that refuse invalid ones."""

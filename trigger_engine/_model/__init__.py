@@ -1,0 +1,1 @@
+"""The facts that a log holds, and their encoding. A log holds nothing else."""

@@ -1,0 +1,1 @@
+"""Drawings: computes shapes from records; templates render them as SVG."""

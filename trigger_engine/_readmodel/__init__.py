@@ -1,0 +1,1 @@
+"""The read model (history): the log projected into rows for the monitor and the command line."""

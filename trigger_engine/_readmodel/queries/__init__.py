@@ -1,0 +1,1 @@
+"""Queries of the rows, one file for each subject."""

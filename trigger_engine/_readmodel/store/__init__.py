@@ -1,0 +1,1 @@
+"""Stores the rows in a local SQLite file, or in memory."""

@@ -1,0 +1,1 @@
+"""The worker, part of every runner: claims invocations, runs them, and records their outcomes."""

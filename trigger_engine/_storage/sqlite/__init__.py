@@ -1,0 +1,1 @@
+"""The SQLite log: one file that all processes of a host share."""

@@ -1,1 +1,0 @@
-"""The SQLite log: one file that the processes of one host share."""

@@ -1,1 +1,0 @@
-"""Drawings: shapes computed from records, which templates write as SVG."""
