@@ -101,7 +101,7 @@ def existing(*folders: str) -> list[str]:
 
 @nox.session(python=MAIN)
 def tests(session: nox.Session) -> None:
-    """The full suite on the oldest supported Python, then tests/unit on the others; arguments go to pytest."""
+    """The full suite on the oldest supported Python, then tests/unit/engine on the others; arguments go to pytest."""
     if not session.posargs:
         for version in OTHERS:
             session.notify(f"core-{version}")
@@ -127,7 +127,7 @@ def backends(session: nox.Session) -> None:
 
 @nox.session(python=OTHERS)
 def core(session: nox.Session) -> None:
-    """The unit tests on another Python; arguments go to pytest."""
+    """The tests of the pure core on another Python; arguments go to pytest."""
     install(session, "test")
     session.run("pytest", *(session.posargs or ("tests/unit", *IN_PARALLEL)), env=WITH_BYTECODE)
 
