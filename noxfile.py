@@ -129,7 +129,7 @@ def backends(session: nox.Session) -> None:
 def core(session: nox.Session) -> None:
     """The tests of the pure core on another Python; arguments go to pytest."""
     install(session, "test")
-    session.run("pytest", *(session.posargs or ("tests/unit", *IN_PARALLEL)), env=WITH_BYTECODE)
+    session.run("pytest", *(session.posargs or ("tests/unit/engine", *IN_PARALLEL)), env=WITH_BYTECODE)
 
 
 @nox.session(python=MAIN)
