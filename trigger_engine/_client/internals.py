@@ -27,15 +27,13 @@ class AppInternals:
     `home_module`: the module that creates the app; runners may import task modules from its package.
     """
 
-    def __init__(
-        self, config: Config, *, codec: Codec, home_module: str, clock: Clock, lifespan: LifespanFactory | None = None
-    ) -> None:
+    def __init__(self, config: Config, *, codec: Codec, home_module: str, clock: Clock) -> None:
         self.config: Config = config
         self.settings: Settings = config.settings
         self.app_id: str = config.settings.app_id
         self.codec = codec
         self.home_module = home_module
-        self.lifespan = lifespan
+        self.lifespan: LifespanFactory | None = None
         self.registry: Registry = Registry()
         backend = config.backend_type(config.backend_settings, app_id=self.app_id)
         self.connections: Connections = Connections(backend, clock)
